@@ -1,0 +1,3 @@
+//! Generates the wire from `openapi/`.
+
+fn main() {}

@@ -1,0 +1,72 @@
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+/// Where backups are kept, as a caller or the configuration describes it. One variant a published `StorageKind`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StorageSpec {
+    /// An Azure Blob container reached with a connection string.
+    AzureBlob(AzureBlob),
+    /// A directory: a local path, or a UNC path that is mounted.
+    FileShare(FileShare),
+    /// An Azure Blob container whose credentials a DSMS secret store hands out.
+    DsmsAzureBlob {
+        /// URL of the secret.
+        source_location: String,
+        /// Container name.
+        container: String,
+    },
+    /// An Azure Blob container reached with a managed identity.
+    ManagedIdentity(ManagedIdentity),
+}
+
+/// An Azure Blob container and the connection string of its account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AzureBlob {
+    /// `DefaultEndpointsProtocol=…;AccountName=…;AccountKey=…` and its other documented forms.
+    pub connection_string: Secret,
+    /// Container name.
+    pub container: String,
+}
+
+/// A file share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileShare {
+    /// `\\host\share\folder` or a local absolute path.
+    pub path: String,
+    /// Tried first; none means the process's own identity.
+    pub primary: Option<Credentials>,
+    /// Tried when the primary is refused.
+    pub secondary: Option<Credentials>,
+}
+
+/// A user of a file share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// `DOMAIN\user`, `user@domain` or `user`.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+}
+
+/// An Azure Blob container reached with a managed identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagedIdentity {
+    /// Whose identity.
+    pub kind: ManagedIdentityKind,
+    /// Client id of a user-assigned identity.
+    pub client_id: Option<String>,
+    /// `https://account.blob.core.windows.net/`.
+    pub blob_service: String,
+    /// Container name.
+    pub container: String,
+}
+
+/// Whose managed identity is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ManagedIdentityKind {
+    /// The scale set's.
+    Vmss,
+    /// The cluster's.
+    Cluster,
+}
