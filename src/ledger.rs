@@ -1,0 +1,122 @@
+//! Durable control state: what was asked for and how far it has come.
+//!
+//! Owns records under text keys, each with a revision, in a [`KeyValue`] store. A put names the revision it saw, so two
+//! writers can never overwrite each other unseen, and returns only once the record would survive a power cut. What
+//! backups exist is not said here: the storage is the truth about that.
+//!
+//! Values hold the storage credentials of jobs. The file is readable by its owner only; sealing them is part of the
+//! control plane that is still to come (docs/API.md says so).
+
+mod embedded;
+mod partition;
+
+use std::{path::Path, sync::Arc};
+
+use tokio::sync::watch;
+
+pub use embedded::Embedded;
+pub use partition::PartitionRecord;
+
+/// Why the ledger could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Someone else wrote the record since it was read.
+    #[error("the record '{key}' was changed by someone else")]
+    Conflict {
+        /// Its key.
+        key: String,
+    },
+    /// The file cannot be opened, most often because another process has it open.
+    #[error("the ledger {path} cannot be opened; is another fabric-backup using this data directory?")]
+    Open {
+        /// The file.
+        path: String,
+        /// The reason.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store failed.
+    #[error("the ledger cannot {operation} '{key}'")]
+    Store {
+        /// What was tried.
+        operation: &'static str,
+        /// The key or prefix.
+        key: String,
+        /// The reason.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A record that this version cannot read.
+    #[error("the ledger's record '{key}' cannot be read")]
+    Decode {
+        /// Its key.
+        key: String,
+        /// The reason.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Counts the writes of one record; 0 is a record that does not exist.
+pub type Revision = u64;
+
+/// A record and its revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned {
+    /// Grows by one with every put.
+    pub revision: Revision,
+    /// The bytes as they were put.
+    pub value: Vec<u8>,
+}
+
+/// What a ledger store must do. Blocking.
+///
+/// A contract for every adapter: `put` is atomic and durable when it returns; a `get` sees every `put` that returned
+/// before it; `list` is in key order and sees one moment.
+pub trait KeyValue: Send + Sync + 'static {
+    /// The record under `key`.
+    fn get(&self, key: &str) -> Result<Option<Versioned>, LedgerError>;
+    /// Every record whose key starts with `prefix`.
+    fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, LedgerError>;
+    /// Writes the record if it still has the revision `seen`; otherwise [`LedgerError::Conflict`].
+    fn put(&self, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError>;
+}
+
+/// The ledger. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    store: Arc<dyn KeyValue>,
+    changes: watch::Sender<u64>,
+}
+
+impl Ledger {
+    /// Opens or creates the embedded ledger in `path`, a file that only its owner can read.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        Ok(Self::over(Embedded::open(path)?))
+    }
+
+    /// A ledger over any store; tests put one that fails in between.
+    pub fn over(store: impl KeyValue) -> Self {
+        Self { store: Arc::new(store), changes: watch::Sender::new(0) }
+    }
+
+    /// Is marked changed after every write of this process. A wake-up, not a log: writes in a row show as one.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    async fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn KeyValue) -> Result<R, LedgerError> + Send + 'static,
+    ) -> Result<R, LedgerError> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || work(&*store)).await {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    fn announce(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
