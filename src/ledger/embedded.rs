@@ -97,9 +97,10 @@ impl KeyValue for Embedded {
     }
 
     fn put(&self, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError> {
-        match self.replace(key, seen, value).map_err(failed("write", key))? {
-            true => Ok(()),
-            false => Err(LedgerError::Conflict { key: key.to_owned() }),
+        if self.replace(key, seen, value).map_err(failed("write", key))? {
+            Ok(())
+        } else {
+            Err(LedgerError::Conflict { key: key.to_owned() })
         }
     }
 }
