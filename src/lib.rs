@@ -5,3 +5,4 @@ pub mod clock;
 pub mod domain;
 pub mod job;
 pub mod ledger;
+pub mod storage;

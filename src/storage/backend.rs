@@ -1,0 +1,40 @@
+//! What an adapter must do. The promises are those of the module [`storage`](super); the facade has checked the keys.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+use super::{Object, StorageError};
+
+pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
+
+pub(super) trait Backend: Send + Sync {
+    /// For people; never a secret.
+    fn description(&self) -> &str;
+
+    fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()>;
+
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Bytes>;
+
+    fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> Answer<'a, Bytes>;
+
+    fn size<'a>(&'a self, key: &'a str) -> Answer<'a, u64>;
+
+    /// In any order.
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<Object>>;
+
+    fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()>;
+
+    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>>;
+}
+
+/// An object that is being written. Dropping it gives it up, as `abort` does, but without waiting.
+pub(super) trait Upload: Send {
+    /// Takes the next part. Every part but the last is at least [`PART`](super::writer::PART) bytes long, none is empty.
+    fn write(&mut self, part: Bytes) -> Answer<'_, ()>;
+
+    fn finish(self: Box<Self>) -> Answer<'static, ()>;
+
+    fn abort(self: Box<Self>) -> Answer<'static, ()>;
+}

@@ -1,0 +1,195 @@
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::{Answer, Directory, StorageError, UNFINISHED, Upload, finished};
+
+/// A file that nobody has written to for so long belongs to a process that died.
+const ABANDONED: TimeDelta = TimeDelta::days(1);
+
+/// A file on its way to becoming an object.
+pub(super) struct Unfinished {
+    directory: Arc<Directory>,
+    key: String,
+    target: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl Unfinished {
+    /// Makes the directories on the way, and sweeps the last one.
+    pub(super) fn start(directory: &Arc<Directory>, key: &str) -> io::Result<Self> {
+        let target = directory.path.join(key);
+        let parent = target.parent().unwrap_or(&directory.path);
+        directory.make(parent)?;
+        directory.refuse_links(parent)?;
+        directory.sweep(parent)?;
+        let (temporary, file) = directory.fresh_file(parent)?;
+        Ok(Self { directory: Arc::clone(directory), key: key.to_owned(), target, temporary, file })
+    }
+
+    pub(super) fn append(&self, data: &[u8]) -> io::Result<()> {
+        (&self.file).write_all(data)
+    }
+
+    /// Makes it an object, durably.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        rename_new(&self.temporary, &self.target)?;
+        sync(self.target.parent().unwrap_or(&self.directory.path))
+    }
+
+    /// Harmless once it is an object: its temporary name is gone then.
+    pub(super) fn discard(&self) {
+        // A failure leaves a file that no listing shows and that a later writer sweeps.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+impl Directory {
+    /// Makes `directory` and what is missing above it, but never the base: an unmounted share must not be filled.
+    fn make(&self, directory: &Path) -> io::Result<()> {
+        if directory.is_dir() {
+            return Ok(());
+        }
+        let Some(parent) = directory.parent().filter(|_| directory != self.base) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        self.make(parent)?;
+        match DirBuilder::new().mode(0o700).create(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            // Also when another writer made it a moment ago and has not synced it yet.
+            _ => sync(parent),
+        }
+    }
+
+    fn fresh_file(&self, parent: &Path) -> io::Result<(PathBuf, File)> {
+        loop {
+            let path = parent.join(format!("{UNFINISHED}{}", self.clock.uuid()));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => return Ok((path, opened?)),
+            }
+        }
+    }
+
+    /// Removes what writers that died left in `parent`.
+    fn sweep(&self, parent: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(parent)? {
+            let entry = entry?;
+            let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED));
+            if ours && self.is_abandoned(&entry) {
+                // Another writer may be sweeping too.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    fn is_abandoned(&self, entry: &fs::DirEntry) -> bool {
+        let written = entry.metadata().and_then(|facts| facts.modified()).map(DateTime::<Utc>::from);
+        written.is_ok_and(|written| self.clock.now() - written > ABANDONED)
+    }
+}
+
+pub(super) fn sync(directory: &Path) -> io::Result<()> {
+    match File::open(directory)?.sync_all() {
+        // Some network file systems have no sync for directories.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Renames without ever replacing.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link_new(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+/// The same for file systems that cannot rename so.
+pub(super) fn link_new(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
+}
+
+/// One part is written while the next is gathered.
+pub(super) struct LocalUpload {
+    unfinished: Arc<Unfinished>,
+    writing: Option<JoinHandle<Result<(), StorageError>>>,
+}
+
+impl LocalUpload {
+    pub(super) fn new(unfinished: Unfinished) -> Self {
+        Self { unfinished: Arc::new(unfinished), writing: None }
+    }
+
+    fn on_a_thread(
+        &self,
+        work: impl FnOnce(&Unfinished) -> io::Result<()> + Send + 'static,
+    ) -> JoinHandle<Result<(), StorageError>> {
+        let unfinished = Arc::clone(&self.unfinished);
+        spawn_blocking(move || {
+            work(&unfinished).map_err(|error| unfinished.directory.explain("write", &unfinished.key, error))
+        })
+    }
+
+    async fn settle(&mut self) -> Result<(), StorageError> {
+        match self.writing.as_mut() {
+            None => Ok(()),
+            Some(writing) => {
+                let written = finished(writing.await);
+                self.writing = None;
+                written
+            }
+        }
+    }
+}
+
+impl Upload for LocalUpload {
+    fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
+        async move {
+            self.settle().await?;
+            self.writing = Some(self.on_a_thread(move |unfinished| unfinished.append(&part)));
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn finish(mut self: Box<Self>) -> Answer<'static, ()> {
+        async move {
+            self.settle().await?;
+            finished(self.on_a_thread(Unfinished::finish).await)
+        }
+        .boxed()
+    }
+
+    fn abort(mut self: Box<Self>) -> Answer<'static, ()> {
+        async move {
+            // Whether the last part could be written no longer matters.
+            let _ = self.settle().await;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl Drop for LocalUpload {
+    fn drop(&mut self) {
+        self.unfinished.discard();
+    }
+}

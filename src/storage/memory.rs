@@ -1,0 +1,108 @@
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures::future::{BoxFuture, FutureExt, ready};
+
+use super::{
+    ErrorKind, Object, StorageError,
+    backend::{Answer, Backend, Upload},
+};
+
+const NAME: &str = "the store in memory";
+
+/// Objects in a map. A panic in the middle of a call cannot leave the map half changed, so a poisoned lock is taken over.
+#[derive(Default, Clone)]
+pub(super) struct Memory(Arc<Mutex<BTreeMap<String, Bytes>>>);
+
+impl Memory {
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, key: &str, data: Bytes) -> Result<(), StorageError> {
+        let mut objects = self.objects();
+        if objects.contains_key(key) {
+            return Err(StorageError::new(ErrorKind::AlreadyExists, NAME, "write", key));
+        }
+        objects.insert(key.to_owned(), data);
+        Ok(())
+    }
+
+    fn read(&self, key: &str) -> Result<Bytes, StorageError> {
+        let found = self.objects().get(key).cloned();
+        found.ok_or_else(|| StorageError::new(ErrorKind::NotFound, NAME, "read", key))
+    }
+}
+
+fn now<'a, T: Send + 'a>(answer: Result<T, StorageError>) -> BoxFuture<'a, Result<T, StorageError>> {
+    ready(answer).boxed()
+}
+
+impl Backend for Memory {
+    fn description(&self) -> &str {
+        NAME
+    }
+
+    fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {
+        now(self.insert(key, data))
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Bytes> {
+        now(self.read(key))
+    }
+
+    fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> Answer<'a, Bytes> {
+        now(self.read(key).map(|data| data.slice(within(&range, data.len()))))
+    }
+
+    fn size<'a>(&'a self, key: &'a str) -> Answer<'a, u64> {
+        now(self.read(key).map(|data| data.len() as u64))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<Object>> {
+        let objects = self.objects();
+        let found = objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+        now(Ok(found.map(|(key, data)| Object { key: key.clone(), size: data.len() as u64 }).collect()))
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
+        self.objects().remove(key);
+        now(Ok(()))
+    }
+
+    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+        let writer = Unfinished { memory: self.clone(), key: key.to_owned(), data: BytesMut::new() };
+        now(Ok(Box::new(writer)))
+    }
+}
+
+fn within(range: &Range<u64>, len: usize) -> Range<usize> {
+    let clip = |at: u64| usize::try_from(at).map_or(len, |at| at.min(len));
+    let start = clip(range.start);
+    start..clip(range.end).max(start)
+}
+
+struct Unfinished {
+    memory: Memory,
+    key: String,
+    data: BytesMut,
+}
+
+impl Upload for Unfinished {
+    fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
+        self.data.extend_from_slice(&part);
+        now(Ok(()))
+    }
+
+    fn finish(self: Box<Self>) -> Answer<'static, ()> {
+        now(self.memory.insert(&self.key, self.data.freeze()))
+    }
+
+    fn abort(self: Box<Self>) -> Answer<'static, ()> {
+        now(Ok(()))
+    }
+}

@@ -1,0 +1,151 @@
+use std::{collections::BTreeMap, io, path::PathBuf};
+
+use crate::{
+    clock::Clock,
+    domain::{AzureBlob, FileShare, StorageSpec},
+};
+
+use super::{
+    ConnectionStringError, Storage, azure::Azure, connection_string::Account, container_name, local::Local, share,
+};
+
+/// What the operator allows.
+#[derive(Debug, Clone, Default)]
+pub struct StoreSettings {
+    /// A file share's local path must lie under one of these directories.
+    pub share_roots: Vec<PathBuf>,
+    /// UNC prefix, as in `\\host\share`, to the local directory where it is mounted.
+    pub mounts: BTreeMap<String, PathBuf>,
+}
+
+/// Makes a [`Storage`] of what a request or the configuration describes. Cheap to clone.
+#[derive(Clone)]
+pub struct Stores {
+    settings: std::sync::Arc<StoreSettings>,
+    clock: Clock,
+}
+
+/// Why a description cannot be a store here. Holds no secret; names the setting to change where one would help.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// A kind of the published contract that this version does not serve.
+    #[error(
+        "storage of kind {kind} is not built yet; AzureBlobStore with a connection string and FileShare with a local or mounted path are"
+    )]
+    NotBuilt {
+        /// Its published name.
+        kind: &'static str,
+    },
+    /// Neither a local nor a UNC path.
+    #[error(
+        "the file share path '{path}' is neither an absolute local path nor a UNC path such as \\\\host\\share\\folder"
+    )]
+    NotAbsolute {
+        /// As given.
+        path: String,
+    },
+    /// `C:\…` and the like.
+    #[error(
+        "the file share path '{path}' names a Windows drive or device, which this server does not have: give a UNC path that [file_share.mounts] maps, or a local path under [file_share] roots"
+    )]
+    Drive {
+        /// As given.
+        path: String,
+    },
+    /// A local path where the operator does not want backups.
+    #[error(
+        "the file share path '{path}' lies outside the directories that the setting [file_share] roots allows: {roots}"
+    )]
+    OutsideRoots {
+        /// As given.
+        path: String,
+        /// What is allowed.
+        roots: String,
+    },
+    /// A symbolic link below the root or mount leads out of it.
+    #[error(
+        "the file share path '{path}' leads through a symbolic link out of '{base}', which [file_share] roots or [file_share.mounts] allows"
+    )]
+    LinkedOut {
+        /// As given.
+        path: String,
+        /// The root or mount it began in.
+        base: String,
+    },
+    /// A UNC path of a share that is not mounted here, as far as the configuration says.
+    #[error(
+        "the UNC path '{path}' is not mapped to a local directory: mount the share and add its prefix to the table [file_share.mounts]"
+    )]
+    NotMapped {
+        /// As given.
+        path: String,
+    },
+    /// The directories on the way could not be looked at.
+    #[error("the file share path '{path}' cannot be opened")]
+    Unreadable {
+        /// As given.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A name that Azure would refuse.
+    #[error("'{name}' is no container name that Azure accepts: {why}{hint}")]
+    Container {
+        /// As given.
+        name: String,
+        /// Which rule it breaks.
+        why: &'static str,
+        /// A valid form in words, or nothing.
+        hint: String,
+    },
+    /// No usable connection string.
+    #[error(transparent)]
+    ConnectionString(#[from] ConnectionStringError),
+    /// The HTTP client could not be made, for example for want of root certificates.
+    #[error("no client for Azure Blob Storage could be made")]
+    Client {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Stores {
+    /// For these settings.
+    pub fn new(settings: StoreSettings, clock: Clock) -> Self {
+        Self { settings: settings.into(), clock }
+    }
+
+    /// Whether `spec` can be opened, as far as that can be told without contacting anything, disks included.
+    pub fn check(&self, spec: &StorageSpec) -> Result<(), SpecError> {
+        match spec {
+            StorageSpec::AzureBlob(blob) => parts(blob).map(drop),
+            StorageSpec::FileShare(share) => self.place(share).map(drop),
+            StorageSpec::DsmsAzureBlob { .. } => Err(SpecError::NotBuilt { kind: "DsmsAzureBlobStore" }),
+            StorageSpec::ManagedIdentity(_) => Err(SpecError::NotBuilt { kind: "ManagedIdentityAzureBlobStore" }),
+        }
+    }
+
+    /// The store that `spec` describes. Looks at local directories, contacts nothing else, creates nothing.
+    pub fn open(&self, spec: &StorageSpec) -> Result<Storage, SpecError> {
+        self.check(spec)?;
+        match spec {
+            StorageSpec::AzureBlob(blob) => {
+                let (account, container) = parts(blob)?;
+                Ok(Storage::over(Azure::new(&account, container, self.clock.clone())?))
+            }
+            StorageSpec::FileShare(share) => {
+                Ok(Storage::over(Local::open(&share.path, &self.place(share)?, self.clock.clone())?))
+            }
+            StorageSpec::DsmsAzureBlob { .. } | StorageSpec::ManagedIdentity(_) => unreachable!("refused by check"),
+        }
+    }
+
+    fn place(&self, share: &FileShare) -> Result<share::Place, SpecError> {
+        share::locate(&share.path, &self.settings)
+    }
+}
+
+fn parts(blob: &AzureBlob) -> Result<(Account, &str), SpecError> {
+    let container = container_name::checked(&blob.container)?;
+    Ok((Account::parse(&blob.connection_string)?, container))
+}

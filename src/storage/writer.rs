@@ -1,0 +1,48 @@
+use bytes::{Bytes, BytesMut};
+
+use super::{StorageError, backend::Upload};
+
+/// Stores work best with parts of this size; a writer holds about one of them, and an adapter a few in flight.
+pub(super) const PART: usize = 8 << 20;
+
+/// An object that is being written: invisible until [`finish`](Self::finish), gone if dropped before.
+pub struct ObjectWriter {
+    upload: Box<dyn Upload>,
+    gathered: BytesMut,
+}
+
+impl ObjectWriter {
+    pub(super) fn new(upload: Box<dyn Upload>) -> Self {
+        Self { upload, gathered: BytesMut::new() }
+    }
+
+    /// Takes the next bytes. Waits while the store is slower than the caller. After an error the writer is of no more use.
+    pub async fn write(&mut self, data: Bytes) -> Result<(), StorageError> {
+        if self.gathered.is_empty() && data.len() >= PART {
+            return self.upload.write(data).await;
+        }
+        self.gathered.extend_from_slice(&data);
+        if self.gathered.len() < PART {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    /// Makes the object visible and durable; `AlreadyExists` if the key was taken meanwhile.
+    pub async fn finish(mut self) -> Result<(), StorageError> {
+        if !self.gathered.is_empty() {
+            self.flush().await?;
+        }
+        self.upload.finish().await
+    }
+
+    /// Gives the object up and waits until what was written is gone.
+    pub async fn abort(self) -> Result<(), StorageError> {
+        self.upload.abort().await
+    }
+
+    async fn flush(&mut self) -> Result<(), StorageError> {
+        let part = self.gathered.split().freeze();
+        self.upload.write(part).await
+    }
+}
