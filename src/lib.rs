@@ -5,4 +5,5 @@ pub mod clock;
 pub mod domain;
 pub mod job;
 pub mod ledger;
+pub mod source;
 pub mod storage;

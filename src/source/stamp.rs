@@ -1,0 +1,68 @@
+//! What tells whether a file is still the same: the stamp, and the wait until it can be trusted.
+
+use std::{
+    ffi::CStr,
+    hash::{DefaultHasher, Hash, Hasher},
+    os::fd::AsFd,
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    fs::{AtFlags, Stat, statat},
+    io::Errno,
+};
+
+use crate::clock::Clock;
+
+/// Two ticks of the slowest kernel clock (100 Hz): a change this long after a stamp cannot repeat it.
+const GRAIN: Duration = Duration::from_millis(20);
+
+/// How often a busy file is looked at again, one grain apart.
+const LOOKS: usize = 50;
+
+/// A hash of all that moves when a file does.
+pub(super) fn stamp(stat: &Stat) -> u64 {
+    hash((
+        (stat.st_dev, stat.st_ino, stat.st_mode, stat.st_size),
+        (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec),
+    ))
+}
+
+/// The same in every run, so that a test can be repeated.
+pub(super) fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Looks at a name without following it.
+pub(super) fn look(dir: impl AsFd, name: &CStr) -> Result<Stat, Errno> {
+    statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Looks at a name until its stamp is older than a tick. `None`: it never rested.
+pub(super) fn look_at_rest(dir: impl AsFd, name: &CStr) -> Result<Option<Stat>, Errno> {
+    let mut last = look(&dir, name)?;
+    for _ in 0..LOOKS {
+        if !is_young(&last) {
+            return Ok(Some(last));
+        }
+        thread::sleep(GRAIN);
+        let now = look(&dir, name)?;
+        // A whole grain has passed over this stamp, whatever our clock says.
+        if stamp(&now) == stamp(&last) {
+            return Ok(Some(now));
+        }
+        last = now;
+    }
+    Ok(None)
+}
+
+/// Whether a change right now could leave the same ctime. Stamps that lie far ahead come from a clock that was set back.
+fn is_young(stat: &Stat) -> bool {
+    let changed = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
+    let now = Clock::system().now();
+    let now = i128::from(now.timestamp()) * 1_000_000_000 + i128::from(now.timestamp_subsec_nanos());
+    now.abs_diff(changed) < GRAIN.as_nanos()
+}
