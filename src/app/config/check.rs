@@ -1,0 +1,279 @@
+//! What the values of a configuration must satisfy, and the settings that come out.
+//!
+//! The first fault ends the check. Names and ids are compared over the whole file, key spaces within their service.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    net::SocketAddr,
+    ops::Range,
+    path::{Path, PathBuf, absolute},
+};
+
+use uuid::Uuid;
+
+use super::{
+    super::settings::{
+        DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_MAX_JOBS, FileShareSettings, HostedPartition, Service, ServiceKind,
+        Settings, SourceSettings,
+    },
+    Overrides,
+    fault::Fault,
+    file::{self, At, Root},
+    places::{self, StateDirectories},
+    storage,
+};
+use crate::domain::{ApplicationName, KeyRange, Partition, PartitionId, PartitionKind, ServiceName, StorageSpec};
+
+/// Checks `file`, which lies in the directory `base`.
+pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result<Settings, Fault> {
+    let data_dir = data_dir(file, base, overrides.data_dir)?;
+    let mut settings = Settings {
+        listen: listen(file, overrides.listen)?,
+        file_share: file_share(&file.file_share, base, &data_dir)?,
+        data_dir,
+        applications: Vec::new(),
+        services: Vec::new(),
+        partitions: Vec::new(),
+        max_jobs: file.max_jobs.unwrap_or(DEFAULT_MAX_JOBS),
+    };
+    let mut check = Check { base, settings: &mut settings, states: StateDirectories::default(), seen: Seen::default() };
+    check.applications(file)?;
+    let states = check.states;
+    states.apart_from(&settings)?;
+    Ok(settings)
+}
+
+fn data_dir(file: &Root, base: &Path, given: Option<PathBuf>) -> Result<PathBuf, Fault> {
+    let path = given.unwrap_or_else(|| base.join(file.data_dir.as_deref().unwrap_or(Path::new(DEFAULT_DATA_DIR))));
+    absolute(&path).map_err(|error| Fault::new(0..0, format!("the data directory has no absolute path: {error}")))
+}
+
+fn listen(file: &Root, given: Option<SocketAddr>) -> Result<SocketAddr, Fault> {
+    let (text, at) = file.listen.as_ref().map_or((DEFAULT_LISTEN, 0..0), |listen| (listen.get(), listen.span()));
+    let written = text.parse().map_err(|_| {
+        Fault::new(at, format!("'{text}' is not an address and port, such as {DEFAULT_LISTEN} or [::1]:19080"))
+    })?;
+    Ok(given.unwrap_or(written))
+}
+
+fn file_share(written: &file::FileShare, base: &Path, data_dir: &Path) -> Result<FileShareSettings, Fault> {
+    let roots = match &written.roots {
+        None => vec![data_dir.join("shares")],
+        Some(roots) => roots.iter().map(|root| places::existing(base, root)).collect::<Result<_, _>>()?,
+    };
+    let mounts = written.mounts.iter().map(|(unc, directory)| mount(base, unc, directory));
+    Ok(FileShareSettings { roots, mounts: mounts.collect::<Result<_, _>>()? })
+}
+
+fn mount(base: &Path, unc: &str, directory: &At<PathBuf>) -> Result<(String, PathBuf), Fault> {
+    check_unc(unc).map_err(|why| directory.fault(why))?;
+    Ok((unc.to_owned(), places::existing(base, directory)?))
+}
+
+fn check_unc(unc: &str) -> Result<(), String> {
+    let parts: Vec<&str> = unc.strip_prefix(r"\\").unwrap_or_default().split('\\').collect();
+    if parts.len() >= 2 && parts.iter().all(|part| !matches!(*part, "" | "." | "..")) {
+        return Ok(());
+    }
+    Err(format!(r"'{unc}' is not the path of a share, such as \\myshare\backupshare"))
+}
+
+/// The state of one check: what has been accepted so far.
+struct Check<'a> {
+    base: &'a Path,
+    settings: &'a mut Settings,
+    states: StateDirectories,
+    seen: Seen,
+}
+
+/// Where each name and id was first given.
+#[derive(Default)]
+struct Seen {
+    applications: HashMap<String, Range<usize>>,
+    services: HashMap<String, Range<usize>>,
+    partitions: HashMap<Uuid, Range<usize>>,
+}
+
+/// Refuses a value that was given before.
+fn once<K: Eq + Hash, T>(seen: &mut HashMap<K, Range<usize>>, key: K, at: &At<T>, what: &str) -> Result<(), Fault> {
+    match seen.insert(key, at.span()) {
+        None => Ok(()),
+        Some(first) => Err(at.fault(format!("{what} is given twice")).with_other(first)),
+    }
+}
+
+impl Check<'_> {
+    fn applications(&mut self, file: &Root) -> Result<(), Fault> {
+        let storage = self.storage(file.backup_storage.as_ref(), None)?;
+        file.applications.iter().try_for_each(|application| self.application(application, storage.as_ref()))
+    }
+
+    fn application(&mut self, written: &file::Application, outer: Option<&StorageSpec>) -> Result<(), Fault> {
+        let name = ApplicationName::parse(written.name.get()).map_err(|error| written.name.fault(error.to_string()))?;
+        once(&mut self.seen.applications, name.as_str().to_owned(), &written.name, "the application")?;
+        let storage = self.storage(written.backup_storage.as_ref(), outer)?;
+        self.settings.applications.push(name.clone());
+        written.services.iter().try_for_each(|service| self.service(&name, service, storage.as_ref()))
+    }
+
+    fn service(
+        &mut self,
+        application: &ApplicationName,
+        written: &file::Service,
+        outer: Option<&StorageSpec>,
+    ) -> Result<(), Fault> {
+        let service = Service {
+            name: self.service_name(application, &written.name)?,
+            application: application.clone(),
+            kind: match written.kind {
+                file::ServiceKind::Stateful => ServiceKind::Stateful,
+                file::ServiceKind::Stateless => ServiceKind::Stateless,
+            },
+            persisted: persisted(written)?,
+        };
+        let version = written.manifest_version.as_ref().map_or("1.0.0", |version| version.get());
+        let storage = self.storage(written.backup_storage.as_ref(), outer)?;
+        let mut keys = KeySpace::default();
+        for partition in &written.partitions {
+            let hosted = self.partition(&service, version, partition, storage.as_ref())?;
+            keys.add(partition.get(), &hosted.partition.kind)?;
+            self.settings.partitions.push(hosted);
+        }
+        self.settings.services.push(service);
+        Ok(())
+    }
+
+    fn service_name(&mut self, application: &ApplicationName, name: &At<String>) -> Result<ServiceName, Fault> {
+        let service = ServiceName::parse(name.get()).map_err(|error| name.fault(error.to_string()))?;
+        if service.below(application).is_none() {
+            return Err(name.fault(format!("'{service}' is not below its application '{application}'")));
+        }
+        once(&mut self.seen.services, service.as_str().to_owned(), name, "the service")?;
+        Ok(service)
+    }
+
+    fn partition(
+        &mut self,
+        service: &Service,
+        version: &str,
+        written: &At<file::Partition>,
+        outer: Option<&StorageSpec>,
+    ) -> Result<HostedPartition, Fault> {
+        let partition = Partition {
+            id: self.partition_id(&written.get().id)?,
+            kind: kind(written)?,
+            application: service.application.clone(),
+            service: service.name.clone(),
+            manifest_version: version.to_owned(),
+            persisted: service.persisted,
+            default_storage: self.storage(written.get().backup_storage.as_ref(), outer)?,
+        };
+        Ok(HostedPartition { source: self.source(service.persisted, written)?, partition })
+    }
+
+    fn partition_id(&mut self, id: &At<String>) -> Result<PartitionId, Fault> {
+        let uuid = Uuid::parse_str(id.get()).map_err(|_| id.fault(format!("'{}' is not a GUID", id.get())))?;
+        once(&mut self.seen.partitions, uuid, id, "the partition")?;
+        Ok(PartitionId(uuid))
+    }
+
+    fn source(&mut self, persisted: bool, written: &At<file::Partition>) -> Result<Option<SourceSettings>, Fault> {
+        match (&written.get().source, persisted) {
+            (Some(source), true) => self.states.add(self.base, &source.get().directory).map(Some),
+            (None, false) => Ok(None),
+            (None, true) => Err(written.fault("the key `source` is missing: where is the state of this partition?")),
+            (Some(source), false) => Err(source.fault("its service has no persisted state, so there is no source")),
+        }
+    }
+
+    /// The nearest storage: the one written here, or else the one around.
+    fn storage(
+        &self,
+        written: Option<&At<file::BackupStorage>>,
+        outer: Option<&StorageSpec>,
+    ) -> Result<Option<StorageSpec>, Fault> {
+        written.map_or(Ok(outer.cloned()), |written| storage::spec(self.base, written).map(Some))
+    }
+}
+
+fn persisted(written: &file::Service) -> Result<bool, Fault> {
+    match (&written.persisted, written.kind) {
+        (Some(persisted), file::ServiceKind::Stateless) if *persisted.get() => {
+            Err(persisted.fault("a stateless service has no state to persist"))
+        }
+        (Some(persisted), _) => Ok(*persisted.get()),
+        (None, kind) => Ok(kind == file::ServiceKind::Stateful),
+    }
+}
+
+fn kind(written: &At<file::Partition>) -> Result<PartitionKind, Fault> {
+    let partition = written.get();
+    let missing = |key: &str| written.fault(format!("the key `{key}` is missing"));
+    let (range, name) = ([&partition.low, &partition.high], &partition.name);
+    match partition.kind.get() {
+        file::PartitionKind::Singleton => {
+            refuse(&range, "a Singleton").and(refuse(&[name], "a Singleton")).map(|()| PartitionKind::Singleton)
+        }
+        file::PartitionKind::Named => {
+            refuse(&range, "a Named")?;
+            let name = name.as_ref().ok_or_else(|| missing("name"))?;
+            Ok(PartitionKind::Named(name.get().clone()))
+        }
+        file::PartitionKind::Int64Range => {
+            refuse(&[name], "an Int64Range")?;
+            let low = partition.low.as_ref().ok_or_else(|| missing("low"))?;
+            let high = partition.high.as_ref().ok_or_else(|| missing("high"))?;
+            key_range(low, high).map(PartitionKind::Int64Range)
+        }
+    }
+}
+
+fn refuse<T>(keys: &[&Option<At<T>>], kind: &str) -> Result<(), Fault> {
+    let given = keys.iter().find_map(|key| key.as_ref());
+    given.map_or(Ok(()), |key| Err(key.fault(format!("{kind} partition has no such key"))))
+}
+
+fn key_range(low: &At<i64>, high: &At<i64>) -> Result<KeyRange, Fault> {
+    if low.get() > high.get() {
+        return Err(high.fault(format!("{} is below the lowest key {}", high.get(), low.get())));
+    }
+    Ok(KeyRange { low: *low.get(), high: *high.get() })
+}
+
+/// The partitions of one service, which share out its keys in one way.
+#[derive(Default)]
+struct KeySpace(Vec<(PartitionKind, Range<usize>)>);
+
+impl KeySpace {
+    fn add(&mut self, written: &file::Partition, kind: &PartitionKind) -> Result<(), Fault> {
+        let at = match kind {
+            PartitionKind::Singleton => written.kind.span(),
+            PartitionKind::Int64Range(_) => written.low.as_ref().map_or(written.kind.span(), At::span),
+            PartitionKind::Named(_) => written.name.as_ref().map_or(written.kind.span(), At::span),
+        };
+        for (earlier, other) in &self.0 {
+            if let Some(why) = clash(earlier, kind) {
+                return Err(Fault::new(at, why).with_other(other.clone()));
+            }
+        }
+        self.0.push((kind.clone(), at));
+        Ok(())
+    }
+}
+
+fn clash(earlier: &PartitionKind, later: &PartitionKind) -> Option<String> {
+    match (earlier, later) {
+        (PartitionKind::Int64Range(one), PartitionKind::Int64Range(two)) => one.overlaps(*two).then(|| {
+            format!(
+                "the range {}..={} overlaps the range {}..={} of the same service",
+                two.low, two.high, one.low, one.high
+            )
+        }),
+        (PartitionKind::Named(one), PartitionKind::Named(two)) => {
+            (one == two).then(|| format!("the service has another partition named '{one}'"))
+        }
+        (PartitionKind::Singleton, PartitionKind::Singleton) => Some("a service has one Singleton at most".to_owned()),
+        _ => Some("the partitions of a service are all of one kind".to_owned()),
+    }
+}

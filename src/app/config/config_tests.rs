@@ -1,0 +1,186 @@
+//! What an accepted file means. What is refused, and how, is held by `tests/cli.rs` against the program itself.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{Overrides, load};
+use crate::{
+    app::settings::{ServiceKind, Settings, SourceSettings},
+    domain::{Credentials, FileShare, KeyRange, PartitionKind, Secret, StorageSpec},
+};
+
+/// A directory with the given configuration and the state directories `a`, `b` and `c` beside it.
+fn directory(text: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for state in ["a", "b", "c"] {
+        fs::create_dir(directory.path().join(state)).unwrap();
+    }
+    fs::write(directory.path().join("node.toml"), text).unwrap();
+    directory
+}
+
+fn settings(text: &str) -> (tempfile::TempDir, Settings) {
+    let directory = directory(text);
+    let settings = load(&directory.path().join("node.toml"), Overrides::default()).unwrap();
+    (directory, settings)
+}
+
+fn share(path: &Path) -> StorageSpec {
+    StorageSpec::FileShare(FileShare { path: path.display().to_string(), primary: None, secondary: None })
+}
+
+const SERVICES: &str = r#"
+[[applications]]
+name = "fabric:/App"
+[[applications.services]]
+name = "fabric:/App/Ranges"
+kind = "stateful"
+manifest_version = "2.1"
+partitions = [
+  { id = "{1DAAE3F5-7FD6-42E9-B1BA-8C05F873994D}", kind = "Int64Range", low = -9223372036854775808, high = -1, source = { directory = "a" } },
+  { id = "00000000-0000-0000-0000-000000000002", kind = "Int64Range", low = 5, high = 9, source = { directory = "b" } },
+]
+[[applications.services]]
+name = "fabric:/App/Front"
+kind = "stateless"
+partitions = [{ id = "00000000-0000-0000-0000-000000000003", kind = "Named", name = "west" }]
+[[applications.services]]
+name = "fabric:/App/Cache"
+kind = "stateful"
+persisted = false
+partitions = [{ id = "00000000-0000-0000-0000-000000000004", kind = "Singleton" }]
+"#;
+
+#[test]
+fn an_empty_file_means_the_defaults_beside_it() {
+    let (directory, settings) = settings("");
+    let data = fs::canonicalize(directory.path()).unwrap().join("fabric-backup-data");
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:19080");
+    assert_eq!(settings.file_share.roots, [data.join("shares")]);
+    assert_eq!((settings.data_dir, settings.max_jobs.get()), (data, 4));
+    assert!(settings.partitions.is_empty());
+}
+
+#[test]
+fn the_command_line_goes_before_the_file() {
+    let directory = directory("listen = '127.0.0.1:1'\ndata_dir = 'x'");
+    let overrides = Overrides { listen: Some("127.0.0.1:2".parse().unwrap()), data_dir: Some("/y".into()) };
+    let settings = load(&directory.path().join("node.toml"), overrides).unwrap();
+    assert_eq!((settings.listen.port(), settings.data_dir), (2, PathBuf::from("/y")));
+}
+
+#[test]
+fn applications_services_and_partitions_are_read_in_order() {
+    let (_directory, settings) = settings(SERVICES);
+    assert_eq!(settings.applications.len(), 1);
+    let services: Vec<_> = settings.services.iter().map(|s| (s.name.as_str(), s.kind, s.persisted)).collect();
+    assert_eq!(
+        services,
+        [
+            ("fabric:/App/Ranges", ServiceKind::Stateful, true),
+            ("fabric:/App/Front", ServiceKind::Stateless, false),
+            ("fabric:/App/Cache", ServiceKind::Stateful, false),
+        ]
+    );
+    let first = &settings.partitions[0].partition;
+    assert_eq!(first.id.to_string(), "1daae3f5-7fd6-42e9-b1ba-8c05f873994d");
+    assert_eq!(first.kind, PartitionKind::Int64Range(KeyRange { low: i64::MIN, high: -1 }));
+    assert_eq!(first.manifest_version, "2.1");
+    assert_eq!(settings.partitions[2].partition.kind, PartitionKind::Named("west".to_owned()));
+    assert_eq!(settings.partitions[2].partition.manifest_version, "1.0.0");
+}
+
+#[test]
+fn a_partition_has_a_source_exactly_when_its_state_is_persisted() {
+    let (directory, settings) = settings(SERVICES);
+    let base = fs::canonicalize(directory.path()).unwrap();
+    let sources: Vec<_> = settings.partitions.iter().map(|hosted| hosted.source.clone()).collect();
+    let at = |name| Some(SourceSettings::Directory(base.join(name)));
+    assert_eq!(sources, [at("a"), at("b"), None, None]);
+}
+
+#[test]
+fn of_the_storages_around_a_partition_the_nearest_wins() {
+    let (directory, settings) = settings(
+        r#"
+backup_storage = { storage_kind = "FileShare", path = "node" }
+[[applications]]
+name = "fabric:/Plain"
+services = [{ name = "fabric:/Plain/S", kind = "stateful", partitions = [
+  { id = "00000000-0000-0000-0000-000000000001", kind = "Singleton", source = { directory = "a" } }] }]
+[[applications]]
+name = "fabric:/App"
+backup_storage = { storage_kind = "FileShare", path = "application" }
+[[applications.services]]
+name = "fabric:/App/S"
+kind = "stateful"
+backup_storage = { storage_kind = "FileShare", path = "service" }
+[[applications.services.partitions]]
+id = "00000000-0000-0000-0000-000000000002"
+kind = "Named"
+name = "plain"
+source = { directory = "b" }
+[[applications.services.partitions]]
+id = "00000000-0000-0000-0000-000000000003"
+kind = "Named"
+name = "own"
+source = { directory = "c" }
+backup_storage = { storage_kind = "FileShare", path = '\\host\share\own' }
+"#,
+    );
+    let base = fs::canonicalize(directory.path()).unwrap();
+    let storages: Vec<_> = settings.partitions.iter().map(|p| p.partition.default_storage.clone()).collect();
+    let own = share(Path::new(r"\\host\share\own"));
+    assert_eq!(storages, [Some(share(&base.join("node"))), Some(share(&base.join("service"))), Some(own)]);
+}
+
+/// The storage of the only partition of a file whose node has `storage`.
+fn storage(storage: &str) -> StorageSpec {
+    let directory = directory(&format!("backup_storage = {{ {storage} }}\n{SERVICES}"));
+    fs::write(directory.path().join("connection"), "AccountName=file\n").unwrap();
+    let settings = load(&directory.path().join("node.toml"), Overrides::default()).unwrap();
+    settings.partitions[0].partition.default_storage.clone().unwrap()
+}
+
+#[test]
+fn a_connection_string_comes_from_the_file_itself_another_file_or_the_environment() {
+    for (given, expected) in [
+        ("connection_string = 'AccountName=here'", "AccountName=here"),
+        ("connection_string_file = 'connection'", "AccountName=file"),
+        ("connection_string_env = 'CARGO_PKG_NAME'", "fabric-backup"),
+    ] {
+        let spec = storage(&format!("storage_kind = 'AzureBlobStore', container_name = 'c', {given}"));
+        let StorageSpec::AzureBlob(blob) = spec else { panic!("{spec:?}") };
+        assert_eq!((blob.connection_string.expose(), blob.container.as_str()), (expected, "c"));
+    }
+}
+
+#[test]
+fn a_file_share_has_up_to_two_users() {
+    let users =
+        "primary_user_name = 'd\\u', primary_password = 'p', secondary_user_name = 's', secondary_password = 'q'";
+    let spec = storage(&format!("storage_kind = 'FileShare', path = '/x', {users}"));
+    let StorageSpec::FileShare(share) = spec else { panic!("{spec:?}") };
+    assert_eq!(share.primary, Some(Credentials { user: r"d\u".to_owned(), password: Secret::new("p") }));
+    assert_eq!(share.secondary, Some(Credentials { user: "s".to_owned(), password: Secret::new("q") }));
+}
+
+#[test]
+fn roots_and_mounts_are_read_relative_to_the_file() {
+    let (directory, settings) = settings("[file_share]\nroots = ['a']\nmounts = { '\\\\host\\share' = 'b' }");
+    let base = fs::canonicalize(directory.path()).unwrap();
+    assert_eq!(settings.file_share.roots, [base.join("a")]);
+    assert_eq!(settings.file_share.mounts, [(r"\\host\share".to_owned(), base.join("b"))]);
+}
+
+#[test]
+fn state_may_lie_below_the_state_directory_of_the_data_directory() {
+    let directory = directory("");
+    fs::create_dir_all(directory.path().join("data/state/one")).unwrap();
+    let text =
+        "data_dir = 'data'\n".to_owned() + &SERVICES.replace("directory = \"a\"", "directory = 'data/state/one'");
+    fs::write(directory.path().join("node.toml"), text).unwrap();
+    load(&directory.path().join("node.toml"), Overrides::default()).unwrap();
+}

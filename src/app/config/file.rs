@@ -1,0 +1,187 @@
+//! The configuration file as it is written: one struct a table, each value with its place in the text.
+//!
+//! Only the shape is held here; what the values must satisfy is checked in `check`. The doc comments are what
+//! `fabric-backup config-schema` prints, so they speak to the person who writes the file.
+
+use std::{borrow::Cow, collections::BTreeMap, num::NonZeroUsize, ops::Range, path::PathBuf};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A value and the bytes of the file that it was read from.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct At<T>(Spanned<T>);
+
+impl<T> At<T> {
+    pub(super) fn get(&self) -> &T {
+        self.0.get_ref()
+    }
+
+    pub(super) fn span(&self) -> Range<usize> {
+        self.0.span()
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// The configuration of one fabric-backup node. Relative paths are relative to this file.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "fabric-backup configuration")]
+pub(super) struct Root {
+    /// Where this node keeps its ledger and its own file shares. Default: `fabric-backup-data` beside this file.
+    pub(super) data_dir: Option<PathBuf>,
+    /// Address and port to listen on. Default: `127.0.0.1:19080`.
+    pub(super) listen: Option<At<String>>,
+    /// How many backups and restores run at once, at least 1. Default: 4.
+    pub(super) max_jobs: Option<NonZeroUsize>,
+    /// Which directories may be used as file shares.
+    #[serde(default)]
+    pub(super) file_share: FileShare,
+    /// Where backups go when neither the request nor anything nearer to the partition names a storage.
+    pub(super) backup_storage: Option<At<BackupStorage>>,
+    /// The applications whose partitions this node hosts.
+    #[serde(default)]
+    pub(super) applications: Vec<Application>,
+}
+
+/// Which directories may be used as file shares.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileShare {
+    /// A local path of a file share must lie under one of these existing directories. Default: `shares` of the data directory.
+    pub(super) roots: Option<Vec<At<PathBuf>>>,
+    /// From a UNC path (`\\host\share`, may go deeper) to the existing local directory where it is mounted.
+    #[serde(default)]
+    pub(super) mounts: BTreeMap<String, At<PathBuf>>,
+}
+
+/// An application.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Application {
+    /// Its name, such as `fabric:/CalcApp`.
+    pub(super) name: At<String>,
+    /// Where backups of its partitions go by default.
+    pub(super) backup_storage: Option<At<BackupStorage>>,
+    /// Its services.
+    #[serde(default)]
+    pub(super) services: Vec<Service>,
+}
+
+/// A service of an application.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    /// Its name, below that of the application, such as `fabric:/CalcApp/CalcService`.
+    pub(super) name: At<String>,
+    /// Whether it holds state.
+    pub(super) kind: ServiceKind,
+    /// Whether its state is on disk; only then can it be backed up. Default: true for a stateful service.
+    pub(super) persisted: Option<At<bool>>,
+    /// The version in its service manifest, written into every backup. Default: `1.0.0`.
+    pub(super) manifest_version: Option<At<String>>,
+    /// Where backups of its partitions go by default.
+    pub(super) backup_storage: Option<At<BackupStorage>>,
+    /// The partitions of it that this node hosts.
+    #[serde(default)]
+    pub(super) partitions: Vec<At<Partition>>,
+}
+
+/// Whether a service holds state.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ServiceKind {
+    /// It does.
+    Stateful,
+    /// It does not.
+    Stateless,
+}
+
+/// A partition of a service.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Partition {
+    /// Its GUID, in any case, with or without braces.
+    pub(super) id: At<String>,
+    /// How its service is partitioned; the same for all partitions of a service.
+    pub(super) kind: At<PartitionKind>,
+    /// Lowest key, for `Int64Range` only.
+    pub(super) low: Option<At<i64>>,
+    /// Highest key, for `Int64Range` only.
+    pub(super) high: Option<At<i64>>,
+    /// Name of the partition, for `Named` only.
+    pub(super) name: Option<At<String>>,
+    /// Where its state is; required exactly when the state of the service is persisted.
+    pub(super) source: Option<At<Source>>,
+    /// Where its backups go by default.
+    pub(super) backup_storage: Option<At<BackupStorage>>,
+}
+
+/// How a service is partitioned.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(super) enum PartitionKind {
+    /// The only partition of its service.
+    Singleton,
+    /// A range of 64-bit keys, both ends included.
+    Int64Range,
+    /// One named partition.
+    Named,
+}
+
+/// Where the state of a partition is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    /// An existing directory; everything in it is the state.
+    pub(super) directory: At<PathBuf>,
+}
+
+/// Where backups are kept: the published fields of a storage, in `snake_case`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BackupStorage {
+    /// Which kind of storage; the other keys depend on it.
+    pub(super) storage_kind: At<StorageKind>,
+    /// `FileShare`: a UNC path, or a local path under one of `file_share.roots`.
+    pub(super) path: Option<At<String>>,
+    /// `FileShare`: the user tried first. Default: the process's own identity.
+    pub(super) primary_user_name: Option<At<String>>,
+    /// `FileShare`: the password of that user.
+    pub(super) primary_password: Option<At<String>>,
+    /// `FileShare`: the user tried when the first is refused.
+    pub(super) secondary_user_name: Option<At<String>>,
+    /// `FileShare`: the password of that user.
+    pub(super) secondary_password: Option<At<String>>,
+    /// `AzureBlobStore`: the container.
+    pub(super) container_name: Option<At<String>>,
+    /// `AzureBlobStore`: the connection string of the account, in the file itself.
+    pub(super) connection_string: Option<At<String>>,
+    /// `AzureBlobStore`: a file that holds the connection string.
+    pub(super) connection_string_file: Option<At<PathBuf>>,
+    /// `AzureBlobStore`: an environment variable that holds the connection string.
+    pub(super) connection_string_env: Option<At<String>>,
+}
+
+/// Which kind of storage.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(super) enum StorageKind {
+    /// A directory: a local path, or a UNC path that is mounted.
+    FileShare,
+    /// An Azure Blob container reached with a connection string.
+    AzureBlobStore,
+}

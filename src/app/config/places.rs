@@ -1,0 +1,91 @@
+//! Which directories may be what: no two states share a file, and no state holds or lies in what this node writes.
+//!
+//! A state inside a file share would be backed up together with its backups, and a share inside a state would grow
+//! with every backup of it; a restore would swap either away. Paths are compared as the file system resolves them.
+
+use std::{
+    ffi::OsString,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    super::settings::{Settings, SourceSettings},
+    fault::Fault,
+    file::At,
+};
+
+/// The directories of states seen so far.
+#[derive(Default)]
+pub(super) struct StateDirectories(Vec<(PathBuf, Range<usize>)>);
+
+impl StateDirectories {
+    /// Accepts the directory of one more state, if it shares nothing with the earlier ones.
+    pub(super) fn add(&mut self, base: &Path, directory: &At<PathBuf>) -> Result<SourceSettings, Fault> {
+        let path = existing(base, directory)?;
+        let real = resolve(&path);
+        if let Some((other, span)) = self.0.iter().find(|(other, _)| overlap(&real, other)) {
+            let how = if *other == real { "is" } else { "and one lies in the other:" };
+            let message = format!("'{}' {how} the state of another partition '{}'", path.display(), other.display());
+            return Err(directory.fault(message).with_other(span.clone()));
+        }
+        self.0.push((real, directory.span()));
+        Ok(SourceSettings::Directory(path))
+    }
+
+    /// Holds every state apart from what this node writes.
+    pub(super) fn apart_from(&self, settings: &Settings) -> Result<(), Fault> {
+        self.0.iter().try_for_each(|(state, span)| {
+            collision(state, settings).map_or(Ok(()), |why| Err(Fault::new(span.clone(), why)))
+        })
+    }
+}
+
+fn collision(state: &Path, settings: &Settings) -> Option<String> {
+    let file_share = &settings.file_share;
+    let shares = file_share.roots.iter().chain(file_share.mounts.iter().map(|(_, directory)| directory));
+    if let Some(share) = shares.map(|s| resolve(s)).find(|share| overlap(state, share)) {
+        return Some(format!("'{}' overlaps the file share directory '{}'", state.display(), share.display()));
+    }
+    let (data_dir, allowed) = (resolve(&settings.data_dir), resolve(&settings.state()));
+    let own = overlap(state, &data_dir) && (!state.starts_with(&allowed) || state == allowed);
+    own.then(|| {
+        format!(
+            "'{}' overlaps the data directory '{}'; inside it, only a directory below '{}' may hold state",
+            state.display(),
+            data_dir.display(),
+            allowed.display()
+        )
+    })
+}
+
+/// The directory that a key names, which must be there.
+pub(super) fn existing(base: &Path, directory: &At<PathBuf>) -> Result<PathBuf, Fault> {
+    let path = base.join(directory.get());
+    match fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Ok(path),
+        Ok(_) => Err(directory.fault(format!("'{}' is not a directory", path.display()))),
+        Err(error) => Err(directory.fault(format!("the directory '{}' cannot be used: {error}", path.display()))),
+    }
+}
+
+fn overlap(one: &Path, other: &Path) -> bool {
+    one.starts_with(other) || other.starts_with(one)
+}
+
+/// The path without symbolic links, as far as it exists.
+fn resolve(path: &Path) -> PathBuf {
+    let mut missing: Vec<OsString> = Vec::new();
+    let mut existing = path;
+    loop {
+        if let Ok(real) = fs::canonicalize(existing) {
+            return missing.iter().rev().fold(real, |path, name| path.join(name));
+        }
+        let (Some(parent), Some(name)) = (existing.parent(), existing.file_name()) else {
+            return path.to_owned();
+        };
+        missing.push(name.to_owned());
+        existing = parent;
+    }
+}

@@ -1,0 +1,106 @@
+//! A storage as the configuration writes it, turned into the storage of the domain.
+//!
+//! Whether the storage can be reached is not asked here: it may be down while the node starts.
+
+use std::{env, fs, path::Path};
+
+use super::{
+    fault::Fault,
+    file::{At, BackupStorage, StorageKind},
+};
+use crate::domain::{AzureBlob, Credentials, FileShare, Secret, StorageSpec};
+
+/// Reads a storage; its relative paths start at `base`.
+pub(super) fn spec(base: &Path, written: &At<BackupStorage>) -> Result<StorageSpec, Fault> {
+    refuse_foreign_keys(written.get())?;
+    match written.get().storage_kind.get() {
+        StorageKind::FileShare => file_share(base, written).map(StorageSpec::FileShare),
+        StorageKind::AzureBlobStore => azure_blob(base, written).map(StorageSpec::AzureBlob),
+    }
+}
+
+fn refuse_foreign_keys(storage: &BackupStorage) -> Result<(), Fault> {
+    let share = [
+        &storage.path,
+        &storage.primary_user_name,
+        &storage.primary_password,
+        &storage.secondary_user_name,
+        &storage.secondary_password,
+    ];
+    let blob = [&storage.container_name, &storage.connection_string, &storage.connection_string_env];
+    let spans = |keys: &[&Option<At<String>>]| keys.iter().find_map(|key| key.as_ref().map(At::span));
+    let (foreign, kind) = match storage.storage_kind.get() {
+        StorageKind::FileShare => {
+            (spans(&blob).or(storage.connection_string_file.as_ref().map(At::span)), "a FileShare")
+        }
+        StorageKind::AzureBlobStore => (spans(&share), "an AzureBlobStore"),
+    };
+    foreign.map_or(Ok(()), |at| Err(Fault::new(at, format!("{kind} has no such key"))))
+}
+
+fn file_share(base: &Path, written: &At<BackupStorage>) -> Result<FileShare, Fault> {
+    let storage = written.get();
+    let path = required(written, "path", storage.path.as_ref())?;
+    let local = !path.get().starts_with(r"\\");
+    Ok(FileShare {
+        path: if local { base.join(path.get()).display().to_string() } else { path.get().clone() },
+        primary: credentials(storage.primary_user_name.as_ref(), storage.primary_password.as_ref())?,
+        secondary: credentials(storage.secondary_user_name.as_ref(), storage.secondary_password.as_ref())?,
+    })
+}
+
+fn credentials(user: Option<&At<String>>, password: Option<&At<String>>) -> Result<Option<Credentials>, Fault> {
+    match (user, password) {
+        (None, None) => Ok(None),
+        (Some(user), Some(password)) => {
+            Ok(Some(Credentials { user: user.get().clone(), password: Secret::new(password.get()) }))
+        }
+        (Some(user), None) => Err(user.fault("the password of this user is missing")),
+        (None, Some(password)) => Err(password.fault("the user name of this password is missing")),
+    }
+}
+
+fn azure_blob(base: &Path, written: &At<BackupStorage>) -> Result<AzureBlob, Fault> {
+    let container = required(written, "container_name", written.get().container_name.as_ref())?;
+    Ok(AzureBlob { connection_string: connection_string(base, written)?, container: container.get().clone() })
+}
+
+fn connection_string(base: &Path, written: &At<BackupStorage>) -> Result<Secret, Fault> {
+    let storage = written.get();
+    match (&storage.connection_string, &storage.connection_string_file, &storage.connection_string_env) {
+        (Some(text), None, None) => secret(text, text.get()),
+        (None, Some(file), None) => {
+            let path = base.join(file.get());
+            let text = fs::read_to_string(&path)
+                .map_err(|error| file.fault(format!("'{}' cannot be read: {error}", path.display())))?;
+            secret(file, text.trim())
+        }
+        (None, None, Some(name)) => {
+            let text = env::var(name.get())
+                .map_err(|_| name.fault(format!("the environment variable '{}' is not set", name.get())))?;
+            secret(name, &text)
+        }
+        _ => Err(written.fault(
+            "an AzureBlobStore has exactly one of connection_string, connection_string_file, connection_string_env",
+        )),
+    }
+}
+
+fn secret<T>(key: &At<T>, text: &str) -> Result<Secret, Fault> {
+    if text.is_empty() {
+        return Err(key.fault("the connection string is empty"));
+    }
+    Ok(Secret::new(text))
+}
+
+fn required<'a>(
+    written: &At<BackupStorage>,
+    name: &str,
+    value: Option<&'a At<String>>,
+) -> Result<&'a At<String>, Fault> {
+    let value = value.ok_or_else(|| written.fault(format!("the key `{name}` is missing")))?;
+    if value.get().is_empty() {
+        return Err(value.fault("must not be empty"));
+    }
+    Ok(value)
+}

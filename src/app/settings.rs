@@ -1,0 +1,97 @@
+//! What this node serves, checked and complete: every default filled in, every path absolute.
+//!
+//! Made by the configuration or by the quickstart, read by the wiring. No setting has a second meaning further down.
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+
+use crate::domain::{ApplicationName, Partition, ServiceName};
+
+/// Where the service listens when nothing else is said: Service Fabric's own port.
+pub(super) const DEFAULT_LISTEN: &str = "127.0.0.1:19080";
+/// The data directory when nothing else is said.
+pub(super) const DEFAULT_DATA_DIR: &str = "fabric-backup-data";
+/// How many jobs run at once when nothing else is said.
+pub(super) const DEFAULT_MAX_JOBS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
+
+/// What this node serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to listen; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Where this node keeps what is its own.
+    pub data_dir: PathBuf,
+    /// Every application, also one without services.
+    pub applications: Vec<ApplicationName>,
+    /// Every service, stateless ones too.
+    pub services: Vec<Service>,
+    /// Every partition, those without persisted state too.
+    pub partitions: Vec<HostedPartition>,
+    /// Which directories may be used as file shares.
+    pub file_share: FileShareSettings,
+    /// How many backups and restores run at once.
+    pub max_jobs: NonZeroUsize,
+}
+
+/// A service of an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: ServiceName,
+    /// The application it belongs to.
+    pub application: ApplicationName,
+    /// Whether it holds state.
+    pub kind: ServiceKind,
+    /// Whether that state is on disk.
+    pub persisted: bool,
+}
+
+/// Whether a service holds state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceKind {
+    /// It does.
+    Stateful,
+    /// It does not: there is nothing to back up.
+    Stateless,
+}
+
+/// A partition and where its state is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostedPartition {
+    /// Its facts.
+    pub partition: Partition,
+    /// Its state; none exactly when the service has no persisted state.
+    pub source: Option<SourceSettings>,
+}
+
+/// Where the state of a partition is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSettings {
+    /// A directory tree.
+    Directory(PathBuf),
+}
+
+/// Which directories may be used as file shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileShareSettings {
+    /// A local path of a file share must lie under one of these.
+    pub roots: Vec<PathBuf>,
+    /// `\\host\share` prefixes and the local directories where they are mounted.
+    pub mounts: Vec<(String, PathBuf)>,
+}
+
+impl Settings {
+    /// The file of the embedded ledger.
+    pub fn ledger_file(&self) -> PathBuf {
+        self.data_dir.join("ledger.redb")
+    }
+
+    /// The directory of this node's own file shares.
+    pub fn shares(&self) -> PathBuf {
+        self.data_dir.join("shares")
+    }
+
+    /// The only place inside the data directory where the state of partitions may lie.
+    pub fn state(&self) -> PathBuf {
+        self.data_dir.join("state")
+    }
+}

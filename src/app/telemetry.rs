@@ -1,0 +1,19 @@
+//! Logs: readable lines on a terminal, JSON otherwise, always on standard error.
+//!
+//! Standard output belongs to what the program was asked to print.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, filter::FromEnvError, filter::LevelFilter, fmt};
+
+/// Starts logging; `RUST_LOG` says what, `info` by default.
+pub(super) fn start() -> Result<(), FromEnvError> {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env()?;
+    let logs = fmt().with_env_filter(filter).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
+        logs.init();
+    } else {
+        logs.json().flatten_event(true).init();
+    }
+    Ok(())
+}
