@@ -1,0 +1,153 @@
+//! The requests that `object_store` has no call for, signed with its credentials and sent with its client.
+//!
+//! The pauses between retries are the network's business, so they use tokio's timer and not the product's clock.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{
+    Method,
+    header::{CONTENT_LENGTH, IF_NONE_MATCH},
+};
+use object_store::{
+    ClientOptions, Error,
+    azure::{AzureAuthorizer, AzureCredentialProvider, MicrosoftAzure},
+    client::{HttpClient, HttpConnector, HttpRequest, HttpResponse, ReqwestConnector},
+};
+use url::Url;
+
+use super::{ATTEMPT, Account, QUESTION, TRANSFER, Trouble};
+
+const RETRIES: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct Requests {
+    client: HttpClient,
+    credentials: AzureCredentialProvider,
+    account: String,
+    container: Url,
+}
+
+/// What a blob says of itself.
+pub(super) struct Facts {
+    pub(super) size: u64,
+    pub(super) attempt: Option<String>,
+}
+
+struct Request<'a> {
+    method: Method,
+    key: Option<&'a str>,
+    query: &'static [(&'static str, &'static str)],
+    headers: Vec<(String, String)>,
+    body: Bytes,
+    patience: Duration,
+}
+
+impl<'a> Request<'a> {
+    fn about(method: Method, key: Option<&'a str>) -> Self {
+        Self { method, key, query: &[], headers: Vec::new(), body: Bytes::new(), patience: QUESTION }
+    }
+}
+
+impl Requests {
+    pub(super) fn new(
+        account: &Account,
+        container: &str,
+        options: ClientOptions,
+        store: &MicrosoftAzure,
+    ) -> Result<Self, Error> {
+        let container = Url::parse(&format!("{}/{container}", account.endpoint))
+            .map_err(|error| Error::Generic { store: "Azure", source: error.into() })?;
+        let client = ReqwestConnector::default().connect(&options)?;
+        Ok(Self { client, credentials: store.credentials().clone(), account: account.name.clone(), container })
+    }
+
+    /// One that somebody else has just made is as good.
+    pub(super) async fn create_container(&self) -> Result<(), Trouble> {
+        let request = Request { query: &[("restype", "container")], ..Request::about(Method::PUT, None) };
+        match self.send(request).await {
+            Err(trouble) if trouble.has_code("ContainerAlreadyExists") => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Makes the uploaded blocks a blob, unless there is one of that name.
+    pub(super) async fn commit(&self, key: &str, blocks: &[String], attempt: &str) -> Result<(), Trouble> {
+        let headers =
+            vec![(IF_NONE_MATCH.to_string(), "*".to_owned()), (format!("x-ms-meta-{ATTEMPT}"), attempt.to_owned())];
+        let body = block_list(blocks).into();
+        let about = Request::about(Method::PUT, Some(key));
+        self.send(Request { query: &[("comp", "blocklist")], headers, body, patience: TRANSFER, ..about }).await?;
+        Ok(())
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> Result<(), Trouble> {
+        self.send(Request::about(Method::DELETE, Some(key))).await?;
+        Ok(())
+    }
+
+    pub(super) async fn facts(&self, key: &str) -> Result<Facts, Trouble> {
+        let response = self.send(Request::about(Method::HEAD, Some(key))).await?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let size = header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
+        let attempt = header(&format!("x-ms-meta-{ATTEMPT}")).map(str::to_owned);
+        let size = size.ok_or_else(|| Trouble::Other { detail: "the answer has no length".to_owned() })?;
+        Ok(Facts { size, attempt })
+    }
+
+    /// Repeats what may pass, for as long as the request has patience.
+    async fn send(&self, request: Request<'_>) -> Result<HttpResponse, Trouble> {
+        let repeated = async {
+            for retry in 0..RETRIES {
+                match self.send_once(&request).await {
+                    Err(trouble) if trouble.may_pass() => tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(retry)).await,
+                    answer => return answer,
+                }
+            }
+            self.send_once(&request).await
+        };
+        tokio::time::timeout(request.patience, repeated).await.unwrap_or_else(|_| {
+            Err(Trouble::Lost { detail: format!("no answer within {} s", request.patience.as_secs()) })
+        })
+    }
+
+    async fn send_once(&self, request: &Request<'_>) -> Result<HttpResponse, Trouble> {
+        let signed = self.sign(request).await?;
+        let response = self.client.execute(signed).await.map_err(|error| Trouble::lost(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(Trouble::refused(response).await)
+    }
+
+    async fn sign(&self, request: &Request<'_>) -> Result<HttpRequest, Trouble> {
+        let mut builder = http::Request::builder()
+            .method(&request.method)
+            .uri(self.url(request).as_str())
+            .header(CONTENT_LENGTH, request.body.len());
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        let mut built =
+            builder.body(request.body.clone().into()).map_err(|error| Trouble::Other { detail: error.to_string() })?;
+        let credential = self.credentials.get_credential().await?;
+        AzureAuthorizer::new(&credential, &self.account).try_authorize(&mut built)?;
+        Ok(built)
+    }
+
+    fn url(&self, request: &Request<'_>) -> Url {
+        let mut url = self.container.clone();
+        if let (Some(key), Ok(mut path)) = (request.key, url.path_segments_mut()) {
+            path.extend(key.split('/'));
+        }
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(request.query);
+        }
+        url
+    }
+}
+
+fn block_list(blocks: &[String]) -> String {
+    let entries = blocks.iter().map(|id| format!("<Uncommitted>{id}</Uncommitted>"));
+    format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{}</BlockList>", entries.collect::<String>())
+}
