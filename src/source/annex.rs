@@ -223,7 +223,8 @@ impl Annex {
     fn put(&self, dir: &OwnedFd, name: &OsStr, how: RenameFlags) -> Result<(), SourceError> {
         let put = step().and_then(|()| renameat_with(&self.dir, STAGING, dir, name, how));
         put.map_err(|errno| match errno {
-            Errno::BUSY | Errno::XDEV => self.unswappable(MOUNT_POINT),
+            Errno::BUSY => self.unswappable(MOUNT_POINT),
+            Errno::XDEV => self.unswappable(ELSEWHERE),
             Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => self.unswappable(NO_EXCHANGE),
             errno => self.trouble("swapping in the restored tree of", errno),
         })
@@ -279,6 +280,8 @@ impl FromStr for Intent {
 }
 
 const MOUNT_POINT: &str = "it is a mount point; move the state into a directory inside it and configure that";
+const ELSEWHERE: &str =
+    "its files lie elsewhere than its parent directory, as in a container's image; keep it on a volume";
 const NO_EXCHANGE: &str = "its file system cannot exchange two directories in one step; ext4, XFS, Btrfs and tmpfs can";
 
 fn refuse_mount_point(above: &OwnedFd, name: &OsStr, root: &Path) -> Result<(), SourceError> {
