@@ -1,6 +1,7 @@
 //! fabric-backup takes consistent, verified backups of stateful partitions and restores them, behind Service Fabric's
 //! Backup Restore REST API. The floors of the house and what may import what: `docs/ARCHITECTURE.md`.
 
+pub mod api;
 pub mod app;
 pub mod clock;
 pub mod domain;

@@ -1,0 +1,25 @@
+//! The HTTP edge: what travels on the wire, and nothing of what it means.
+//!
+//! `wire` and `operations` are generated from `openapi/`; the rest is written here once for all operations: paths
+//! (`paths`), what is read (`call`, `query`, `body`, held to its schema by `schema`), what is answered (`reply`, `error`),
+//! what surrounds every request (`edge`), and the document (`docs`). Nothing here decides anything about backups.
+
+mod body;
+mod call;
+mod docs;
+mod edge;
+mod error;
+mod format;
+mod normal;
+pub mod operations;
+mod paths;
+mod query;
+mod reply;
+mod schema;
+mod server;
+pub mod wire;
+
+pub use docs::document;
+pub use edge::router;
+pub use error::ApiError;
+pub use operations::Operations;

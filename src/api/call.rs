@@ -1,0 +1,79 @@
+//! One request, read piece by piece in the order in which its faults are reported: body, query, version, path.
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, RawPathParams, Request},
+    http::request::Parts,
+};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::{ApiError, body, operations::CommonQuery, query};
+
+/// A request that is being read.
+pub(super) struct Call {
+    parts: Parts,
+    body: Body,
+}
+
+impl Call {
+    pub(super) fn new(request: Request) -> Self {
+        let (parts, body) = request.into_parts();
+        Self { parts, body }
+    }
+
+    /// The body, which must be there.
+    pub(super) async fn body<T: DeserializeOwned + JsonSchema + 'static>(&mut self) -> Result<T, ApiError> {
+        self.optional_body().await?.ok_or_else(|| ApiError::invalid("body: is missing; this operation needs one."))
+    }
+
+    /// The body; an empty one and `null` are none.
+    pub(super) async fn optional_body<T: DeserializeOwned + JsonSchema + 'static>(
+        &mut self,
+    ) -> Result<Option<T>, ApiError> {
+        body::read(&self.parts.headers, std::mem::take(&mut self.body)).await
+    }
+
+    /// The operation's own part of the query.
+    pub(super) fn query<T: DeserializeOwned + JsonSchema + 'static>(&self) -> Result<T, ApiError> {
+        query::read(self.parts.uri.query().unwrap_or_default())
+    }
+
+    /// The part of the query that all operations have.
+    pub(super) fn common(&self) -> Result<CommonQuery, ApiError> {
+        let common: CommonQuery = self.query()?;
+        query::check_version(&common.api_version)?;
+        Ok(common)
+    }
+
+    /// The value of the parameter `name` in the path.
+    pub(super) async fn path<T: PathValue>(&mut self, name: &str) -> Result<T, ApiError> {
+        let values = RawPathParams::from_request_parts(&mut self.parts, &()).await;
+        let values = values.map_err(|_| ApiError::invalid(format!("{name}: is not UTF-8 once it is decoded.")))?;
+        let value = values.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+        T::read(name, value.unwrap_or_default())
+    }
+}
+
+/// What can stand in a path.
+pub(super) trait PathValue: Sized {
+    fn read(name: &str, text: &str) -> Result<Self, ApiError>;
+}
+
+impl PathValue for String {
+    fn read(_: &str, text: &str) -> Result<Self, ApiError> {
+        Ok(text.to_owned())
+    }
+}
+
+impl PathValue for Uuid {
+    fn read(name: &str, text: &str) -> Result<Self, ApiError> {
+        Self::parse_str(text).map_err(|_| {
+            let given = super::schema::shortened(text);
+            ApiError::invalid(format!(
+                "{name}: {given} is not a GUID; write it as 1daae3f5-7fd6-42e9-b1ba-8c05f873994d."
+            ))
+        })
+    }
+}

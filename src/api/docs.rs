@@ -1,0 +1,64 @@
+//! The document, Swagger UI, and whether the service lives and is ready.
+
+use std::sync::LazyLock;
+
+use axum::{
+    Json, Router,
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{
+    ApiError,
+    operations::{AMENDMENTS, Document},
+    wire::FabricErrorCodes,
+};
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let mut document = json!(Document::openapi());
+    for (pointer, value) in AMENDMENTS {
+        amend(&mut document, pointer, value);
+    }
+    document
+});
+
+/// The document as it is served.
+pub fn document() -> &'static Value {
+    &DOCUMENT
+}
+
+/// Puts `value` where `pointer` points: first in its object, or nowhere if it is `null`.
+fn amend(document: &mut Value, pointer: &str, value: &str) {
+    let Some((parent, key)) = pointer.rsplit_once('/') else { return };
+    if document.pointer(parent).is_none() {
+        amend(document, parent, "{}");
+    }
+    let Some(Value::Object(object)) = document.pointer_mut(parent) else { return };
+    object.shift_remove(key);
+    match serde_json::from_str(value) {
+        Ok(Value::Null) | Err(_) => (),
+        Ok(value) => drop(object.shift_insert(0, key.to_owned(), value)),
+    }
+}
+
+pub(super) fn routes(ready: impl Fn() -> bool + Clone + Send + Sync + 'static) -> Router {
+    let ui = Config::new(["/openapi.json"]).try_it_out_enabled(true).display_request_duration(true);
+    Router::new()
+        .route("/", get(async || Redirect::temporary("/swagger-ui/")))
+        .route("/openapi.json", get(async || Json(document())))
+        .route("/healthz", get(async || Json(Map::from_iter([("Status".to_owned(), json!("Healthy"))]))))
+        .route("/readyz", get(async move || readiness(ready())))
+        .merge(SwaggerUi::new("/swagger-ui").config(ui))
+}
+
+fn readiness(ready: bool) -> Response {
+    if ready {
+        return Json(json!({ "Status": "Ready" })).into_response();
+    }
+    let message = "The service is starting or stopping. Try again.";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, FabricErrorCodes::FabricENotReady, message).into_response()
+}

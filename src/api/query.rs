@@ -1,0 +1,81 @@
+//! Reads the query: names and booleans in any case, an empty value is a missing one, unknown names are ignored.
+
+use axum::{extract::Query, http::Uri};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{ApiError, schema};
+
+/// The oldest version of the API. What is newer is answered the same.
+const OLDEST_VERSION: f64 = 6.4;
+
+/// What `T` knows of the query.
+pub(super) fn read<T: DeserializeOwned + JsonSchema + 'static>(query: &str) -> Result<T, ApiError> {
+    let mut values = Map::new();
+    for (name, value) in pairs(query)? {
+        if !value.is_empty() && !values.contains_key(&name) {
+            values.insert(name, Value::String(value));
+        }
+    }
+    schema::read(Value::Object(values))
+}
+
+fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
+    let uri = Uri::builder().path_and_query(format!("/?{query}")).build();
+    let pairs = uri.ok().and_then(|uri| Query::try_from_uri(&uri).ok());
+    pairs.map(|Query(pairs)| pairs).ok_or_else(|| ApiError::invalid("query: is not of the form name=value&name=value."))
+}
+
+/// A version is a decimal number, so 6.10 is less than 6.4.
+pub(super) fn check_version(version: &str) -> Result<(), ApiError> {
+    match version.parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= OLDEST_VERSION => Ok(()),
+        _ => {
+            let given = schema::shortened(version);
+            Err(ApiError::invalid(format!("api-version: {given} is not a number from {OLDEST_VERSION} up.")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_version, read};
+    use crate::api::operations::{CommonQuery, GetServiceBackupListQuery};
+
+    #[test]
+    fn versions_from_6_4_up_are_accepted() {
+        for version in ["6.4", "6.5", "7.0", "9.1", "11.3", "999", "1e3"] {
+            assert!(check_version(version).is_ok(), "{version}");
+        }
+        for version in ["6.3", "6.0", "6.10", "6.4-preview", "6.4.1", "NaN", "inf", "x", "-7"] {
+            assert!(check_version(version).is_err(), "{version}");
+        }
+    }
+
+    #[test]
+    fn names_and_booleans_count_in_any_case_and_empty_values_are_missing() {
+        let query =
+            "LATEST=True&maxresults=7&ContinuationToken=&startDateTimeFilter=2018-01-01T00%3A00%3A00.000Z&other=1";
+        let query: GetServiceBackupListQuery = read(query).unwrap();
+        assert!(query.latest);
+        assert_eq!(query.max_results, 7);
+        assert_eq!(query.continuation_token, None);
+        assert_eq!(query.start_date_time_filter.unwrap().to_rfc3339(), "2018-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn a_query_out_of_bounds_is_refused_by_name_value_and_bound() {
+        for (query, message) in [
+            ("api-version=6.4&timeout=0", "timeout: 0 is less than the minimum of 1."),
+            ("api-version=6.4&timeout=4294967296", "timeout: 4294967296 is more than the maximum of 4294967295."),
+            ("api-version=6.4&TIMEOUT=soon", "timeout: \"soon\" is not an integer."),
+            ("timeout=5", "api-version: is missing."),
+            ("api-version=", "api-version: is missing."),
+        ] {
+            assert_eq!(read::<CommonQuery>(query).unwrap_err().message(), message, "{query}");
+        }
+        let common: CommonQuery = read("api-version=6.4").unwrap();
+        assert_eq!(common.timeout, 60);
+    }
+}

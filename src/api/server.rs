@@ -1,0 +1,29 @@
+//! What every handler holds: the service that does the work, and the time it may take.
+
+use chrono::TimeDelta;
+
+use super::{ApiError, operations::CommonQuery};
+use crate::clock::Clock;
+
+/// The state of the router.
+#[derive(Clone)]
+pub(super) struct Server<S> {
+    pub(super) service: S,
+    pub(super) clock: Clock,
+}
+
+impl<S> Server<S> {
+    /// The answer, unless the caller's timeout passes first. Then the work on it is dropped.
+    pub(super) async fn within<T>(
+        &self,
+        common: &CommonQuery,
+        answer: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let deadline = self.clock.now() + TimeDelta::seconds(common.timeout);
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = self.clock.sleep_until(deadline) => Err(ApiError::timed_out(common.timeout)),
+        }
+    }
+}
