@@ -103,7 +103,7 @@ fn kill_everywhere(place: impl Fn() -> Place, recover: impl Fn(&Place) -> Recove
         let before = [place.state(), place.undo()];
         let before = [before[0].as_deref(), before[1].as_deref()];
         let killed = killed_after(steps, || drop(place.restore(JOB, "new")));
-        let state = place.state();
+        let (state, _whole) = (place.state(), place.undo());
         assert!(state.as_deref() == Some("new") || state.as_deref() == before[0], "{state:?} after {steps} steps");
         let recovered = recover(&place);
         place.assert_whole(recovered, before);
