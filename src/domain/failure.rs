@@ -23,6 +23,8 @@ impl Failure {
 pub enum FailureCode {
     /// Something given was wrong: a storage that cannot exist, a location that is no backup.
     InvalidArgument,
+    /// This version cannot do it yet.
+    NotBuilt,
     /// The storage or the state refused this process.
     AccessDenied,
     /// A file or an object that must be there is not.

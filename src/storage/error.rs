@@ -1,5 +1,7 @@
 use std::{error::Error, fmt, sync::Arc};
 
+use crate::domain::FailureCode;
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -57,6 +59,17 @@ impl StorageError {
     /// What a caller can decide by.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// What it is for the record of a job and for a caller of the API.
+    pub fn code(&self) -> FailureCode {
+        match self.kind {
+            ErrorKind::NotFound => FailureCode::NotFound,
+            ErrorKind::AccessDenied => FailureCode::AccessDenied,
+            ErrorKind::Unreachable => FailureCode::Unreachable,
+            ErrorKind::Invalid => FailureCode::InvalidArgument,
+            ErrorKind::AlreadyExists | ErrorKind::Full | ErrorKind::Other => FailureCode::Other,
+        }
     }
 
     /// Whether `NotFound` speaks of the whole container or directory rather than of one object.

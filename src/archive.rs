@@ -1,0 +1,33 @@
+//! What a backup looks like on storage: names, zip, manifest, commit record, and the order they are written in.
+//!
+//! Owns the format (`docs/FORMAT.md` describes it to strangers) and nothing of what is backed up or why. The commit record
+//! is written last and alone makes a backup exist; nothing read from a storage is believed before it is verified.
+
+mod block;
+mod catalog;
+mod extract;
+mod failure;
+mod manifest;
+mod metadata;
+mod names;
+mod order;
+mod pack;
+mod read;
+mod windows;
+mod wire;
+mod write;
+mod zip;
+
+pub use block::{BlockHash, BlockSize};
+pub use catalog::{Catalog, CatalogError, Filter, Found, Listing};
+pub use extract::{ExtractError, Sink, SinkFile};
+pub use manifest::{Frame, Item, Items, Manifest, ManifestError, Member, Stored};
+pub use metadata::{Content, FORMAT_VERSION, Metadata, MetadataError, decode, encode};
+pub use names::{Keys, LocationError, Place, Scope, parse_location};
+pub use order::OrderError;
+pub use pack::{PackError, Packed, Packer};
+pub use read::{Archive, ReadError};
+pub use wire::WireError;
+pub use write::{CommitError, Draft, Staged, Upload, WriteError, committed, discard, free_second, stage};
+
+pub use crate::storage::Storage;

@@ -1,0 +1,174 @@
+//! Finds the backups on a storage, by their commit records.
+//!
+//! Owns listing and its filters; reads, never writes. What the name tells is never fetched: filters apply before any
+//! record is read. A record that cannot be used is shown with the reason, not hidden, and not fatal to the others.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    metadata::{Metadata, MetadataError},
+    names::{Place, Scope, location_of_metadata},
+    read::{ReadError, read_metadata},
+};
+use crate::{
+    domain::{BackupPoint, Location, StorageSpec},
+    storage::{ErrorKind, SpecError, Storage, StorageError, Stores},
+};
+
+/// How many records are read at the same time.
+const READS: usize = 16;
+
+/// Which backups of a scope are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// None whose name has an earlier time.
+    pub start: Option<DateTime<Utc>>,
+    /// None whose name has a later time.
+    pub end: Option<DateTime<Utc>>,
+    /// Of what is left, only the newest of each partition.
+    pub latest: bool,
+    /// Of what is left, only what comes after this place in the order of a listing.
+    pub after: Option<Location>,
+    /// Of what is left, only so many.
+    pub limit: Option<usize>,
+}
+
+/// What was found, by application, service, partition and then time.
+#[derive(Debug)]
+pub struct Listing {
+    /// The backups.
+    pub items: Vec<Found>,
+    /// Whether the limit kept some back.
+    pub more: bool,
+}
+
+/// A backup that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Whose it is, as its path says.
+    pub place: Place,
+    /// The time in its name.
+    pub time: DateTime<Utc>,
+    /// Where it lies.
+    pub location: Location,
+    /// What its commit record says, or why that cannot be used.
+    pub point: Result<BackupPoint, MetadataError>,
+}
+
+/// Why backups could not be listed or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// Not a storage we can use.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The backup cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// The backups on any storage. Cheap to clone.
+#[derive(Clone)]
+pub struct Catalog {
+    stores: Stores,
+}
+
+impl Catalog {
+    /// Over the storages that this process may reach.
+    pub fn new(stores: Stores) -> Self {
+        Self { stores }
+    }
+
+    /// Whether the storage could be used at all; contacts nothing.
+    pub fn check(&self, spec: &StorageSpec) -> Result<(), CatalogError> {
+        Ok(self.stores.check(spec)?)
+    }
+
+    /// The storage itself.
+    pub fn open(&self, spec: &StorageSpec) -> Result<Storage, CatalogError> {
+        Ok(self.stores.open(spec)?)
+    }
+
+    /// The commit record of one backup.
+    pub async fn read(&self, spec: &StorageSpec, location: &Location) -> Result<Metadata, CatalogError> {
+        Ok(read_metadata(&self.stores.open(spec)?, location).await?)
+    }
+
+    /// The backups in a scope, by application, service, partition and then time.
+    pub async fn list(&self, spec: &StorageSpec, scope: &Scope, filter: &Filter) -> Result<Listing, CatalogError> {
+        list(&self.stores.open(spec)?, scope, filter).await
+    }
+}
+
+type Named = BTreeMap<(Place, DateTime<Utc>), Location>;
+
+/// What [`Catalog::list`] does, on an open storage.
+pub(super) async fn list(storage: &Storage, scope: &Scope, filter: &Filter) -> Result<Listing, CatalogError> {
+    let mut named = Named::new();
+    for prefix in scope.prefixes() {
+        for object in storage.list(&prefix).await? {
+            named.extend(name(&object.key, filter));
+        }
+    }
+    if filter.latest {
+        keep_latest(&mut named);
+    }
+    let more = keep_page(&mut named, filter)?;
+    let reads = named.into_iter().map(|((place, time), location)| read(storage, place, time, location));
+    let found: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
+    Ok(Listing { items: found.into_iter().flatten().collect(), more })
+}
+
+/// Keeps one page and tells whether more come after it.
+fn keep_page(named: &mut Named, filter: &Filter) -> Result<bool, CatalogError> {
+    if let Some(after) = &filter.after {
+        let place = Place::of(after).map_err(ReadError::from)?;
+        named.retain(|key, _| *key > place);
+    }
+    let all = named.len();
+    let page = filter.limit.unwrap_or(all);
+    *named = std::mem::take(named).into_iter().take(page).collect();
+    Ok(all > page)
+}
+
+/// The backup whose record has this key, if it is one and the filter lets it through.
+fn name(key: &str, filter: &Filter) -> Option<((Place, DateTime<Utc>), Location)> {
+    let location = location_of_metadata(key)?;
+    let (place, time) = Place::of(&location).ok()?;
+    let wanted = filter.start.is_none_or(|start| start <= time) && filter.end.is_none_or(|end| time <= end);
+    wanted.then_some(((place, time), location))
+}
+
+fn keep_latest(named: &mut Named) {
+    let latest: BTreeMap<Place, DateTime<Utc>> = named.keys().cloned().collect();
+    named.retain(|(place, time), _| latest.get(place) == Some(time));
+}
+
+/// Reads one record; none if it was deleted since it was listed.
+async fn read(
+    storage: &Storage,
+    place: Place,
+    time: DateTime<Utc>,
+    location: Location,
+) -> Result<Option<Found>, CatalogError> {
+    let point = match read_metadata(storage, &location).await {
+        Ok(metadata) => Ok(metadata.point),
+        Err(ReadError::Metadata { source, .. }) => Err(source),
+        Err(ReadError::NotFound { source, .. })
+            if source.kind() == ErrorKind::NotFound && !source.is_store_missing() =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(Found { place, time, location, point }))
+}
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

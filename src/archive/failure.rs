@@ -1,0 +1,82 @@
+//! Which [`FailureCode`] each error of this module is, for the records of jobs and for callers of the API.
+
+use super::{
+    catalog::CatalogError,
+    extract::ExtractError,
+    pack::PackError,
+    read::ReadError,
+    write::{CommitError, WriteError},
+};
+use crate::{domain::FailureCode, storage::SpecError};
+
+impl ReadError {
+    /// For programs.
+    pub fn code(&self) -> FailureCode {
+        match self {
+            Self::Location(_) | Self::Foreign(_) => FailureCode::InvalidArgument,
+            Self::NotFound { .. } => FailureCode::NotFound,
+            Self::Metadata { .. } | Self::Missing(_) | Self::Damaged { .. } | Self::Manifest { .. } => {
+                FailureCode::Damaged
+            }
+            Self::Storage(error) => error.code(),
+        }
+    }
+}
+
+impl CatalogError {
+    /// For programs.
+    pub fn code(&self) -> FailureCode {
+        match self {
+            Self::Spec(SpecError::NotBuilt { .. }) => FailureCode::NotBuilt,
+            Self::Spec(_) => FailureCode::InvalidArgument,
+            Self::Storage(error) => error.code(),
+            Self::Read(error) => error.code(),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> WriteError<E> {
+    /// For programs; the source's own errors are its caller's to judge.
+    pub fn code(&self, of_source: impl FnOnce(&E) -> FailureCode) -> FailureCode {
+        match self {
+            Self::Source(error) => of_source(error),
+            Self::Storage(error) => error.code(),
+            Self::Location(_) => FailureCode::InvalidArgument,
+            Self::Taken(_) | Self::Stopped => FailureCode::Other,
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> ExtractError<E> {
+    /// For programs; the sink's own errors are its caller's to judge.
+    pub fn code(&self, of_sink: impl FnOnce(&E) -> FailureCode) -> FailureCode {
+        match self {
+            Self::Sink(error) => of_sink(error),
+            Self::Read(error) => error.code(),
+            Self::Damaged { .. } => FailureCode::Damaged,
+            Self::Stopped => FailureCode::Aborted,
+        }
+    }
+}
+
+impl PackError {
+    /// For programs, where the reason is not an error of the source itself.
+    pub fn code(&self) -> FailureCode {
+        match self {
+            Self::Reserved(_) => FailureCode::InvalidArgument,
+            Self::Order(_) | Self::Read { .. } | Self::Length { .. } | Self::Start(_) | Self::Write { .. } => {
+                FailureCode::Other
+            }
+        }
+    }
+}
+
+impl CommitError {
+    /// For programs.
+    pub fn code(&self) -> FailureCode {
+        match self {
+            Self::Storage(error) => error.code(),
+            Self::Taken(_) => FailureCode::Other,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Writes a manifest, compressed as it grows.
+
+use std::io::{self, Write};
+
+use super::{Frame, MAGIC, Member, Stored, WINDOW_LOG, kind, tag};
+use crate::archive::{
+    block::BlockSize,
+    wire::{put_bytes, put_signed, put_varint},
+};
+use crate::domain::{Entry, EntryKind};
+
+const LEVEL: i32 = 1;
+
+/// Takes entries in order, each file followed by all its blocks; the caller has checked the order.
+pub(in crate::archive) struct ManifestWriter {
+    out: zstd::Encoder<'static, Vec<u8>>,
+    scratch: Vec<u8>,
+    block_size: BlockSize,
+    path: String,
+    mtime: i64,
+    /// The frame written last, and where in it the block after it would start.
+    frame: Frame,
+    place: u32,
+    holes: u64,
+    entries: u64,
+}
+
+impl ManifestWriter {
+    /// Starts one; `members` are the earlier backups of the chain, the full one first.
+    pub(in crate::archive) fn new(block_size: BlockSize, members: &[Member]) -> io::Result<Self> {
+        let mut out = zstd::Encoder::new(Vec::new(), LEVEL)?;
+        out.window_log(WINDOW_LOG.min(20))?;
+        out.include_checksum(false)?;
+        out.write_all(&header(block_size, members))?;
+        let (scratch, path, frame) = (Vec::new(), String::new(), Frame::default());
+        Ok(Self { out, scratch, block_size, path, mtime: 0, frame, place: 0, holes: 0, entries: 0 })
+    }
+
+    pub(in crate::archive) fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+        self.put_holes();
+        self.put_attributes(entry);
+        match &entry.kind {
+            EntryKind::Directory => {}
+            EntryKind::File { len } => put_varint(&mut self.scratch, *len),
+            EntryKind::Symlink { target } => put_bytes(&mut self.scratch, target.as_bytes()),
+        }
+        self.entries += 1;
+        self.flush()
+    }
+
+    /// The next block of the file is zero.
+    pub(in crate::archive) fn hole(&mut self) {
+        self.holes += 1;
+    }
+
+    /// The next `len` bytes of the file are stored.
+    pub(in crate::archive) fn block(&mut self, stored: &Stored, len: u32) -> io::Result<()> {
+        self.put_holes();
+        self.put_place(stored);
+        self.scratch.extend_from_slice(&stored.hash.0);
+        self.frame = stored.frame;
+        self.place = stored.place + len;
+        self.flush()
+    }
+
+    /// The compressed manifest and the length of its encoding.
+    pub(in crate::archive) fn finish(mut self) -> io::Result<Vec<u8>> {
+        self.put_holes();
+        self.scratch.push(kind::END);
+        put_varint(&mut self.scratch, self.entries);
+        self.flush()?;
+        self.out.finish()
+    }
+
+    fn put_attributes(&mut self, entry: &Entry) {
+        let path = entry.path.as_str();
+        let shared = self.path.bytes().zip(path.bytes()).take_while(|(old, new)| old == new).count();
+        self.scratch.push(match entry.kind {
+            EntryKind::Directory => kind::DIRECTORY,
+            EntryKind::File { .. } => kind::FILE,
+            EntryKind::Symlink { .. } => kind::SYMLINK,
+        });
+        put_varint(&mut self.scratch, shared as u64);
+        put_bytes(&mut self.scratch, &path.as_bytes()[shared..]);
+        put_varint(&mut self.scratch, entry.mode.into());
+        put_signed(&mut self.scratch, entry.mtime_s.wrapping_sub(self.mtime));
+        put_varint(&mut self.scratch, entry.mtime_ns.into());
+        self.mtime = entry.mtime_s;
+        path.clone_into(&mut self.path);
+    }
+
+    fn put_place(&mut self, stored: &Stored) {
+        if stored.frame != self.frame {
+            let end = self.frame.offset.wrapping_add(self.frame.len.into());
+            self.scratch.push(tag::NEW_FRAME);
+            put_varint(&mut self.scratch, stored.frame.member.into());
+            put_signed(&mut self.scratch, stored.frame.offset.wrapping_sub(end).cast_signed());
+            put_varint(&mut self.scratch, stored.frame.len.into());
+            put_varint(&mut self.scratch, stored.place.into());
+        } else if stored.place == self.place {
+            self.scratch.push(tag::NEXT);
+        } else {
+            self.scratch.push(tag::SAME_FRAME);
+            put_varint(&mut self.scratch, stored.place.into());
+        }
+    }
+
+    fn put_holes(&mut self) {
+        if self.holes > 0 {
+            self.scratch.push(tag::HOLES);
+            put_varint(&mut self.scratch, std::mem::take(&mut self.holes));
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.scratch)?;
+        self.scratch.clear();
+        Ok(())
+    }
+}
+
+fn header(block_size: BlockSize, members: &[Member]) -> Vec<u8> {
+    let mut header = MAGIC.to_vec();
+    header.push(block_size.log());
+    put_varint(&mut header, members.len() as u64);
+    for member in members {
+        header.extend_from_slice(member.id.as_bytes());
+        put_bytes(&mut header, member.location.0.as_bytes());
+        put_varint(&mut header, member.zip_len);
+    }
+    header
+}

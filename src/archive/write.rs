@@ -1,0 +1,261 @@
+//! Writes a backup: the zip as a stream while it is packed ([`stage`]), and when it is whole the commit record beside it
+//! ([`Staged::commit`]). They are two steps so that a job can note in between that the backup may exist from now on.
+//!
+//! Owns the order of the two writes. Until the commit record is there, there is no backup; when it cannot be written,
+//! the zip is taken away again, but never while a commit record may exist beside it. A write whose answer was lost is
+//! recognised by the id in the record. Dropping the future of [`stage`] gives the backup up: the packing thread fails at
+//! its next write, at most one frame later.
+
+use std::io::{self, Write};
+
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use tokio::{sync::mpsc, task::spawn_blocking};
+use uuid::Uuid;
+
+use super::{
+    block::BlockSize,
+    metadata::{self, Content, Metadata},
+    names::{Keys, LocationError, Place},
+    pack::{PackError, Packed, Packer},
+    read::{ReadError, read_metadata},
+};
+use crate::{
+    domain::{BackupPoint, Location},
+    storage::{ErrorKind, ObjectWriter, Storage, StorageError},
+};
+
+/// What is handed to the storage at once; a store takes a piece this large without copying it.
+const PIECE: usize = 8 << 20;
+
+/// A backup to be written.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What its commit record will say; the location decides its keys.
+    pub point: BackupPoint,
+    /// What kind of source it is taken of: `directory`, …
+    pub source_kind: String,
+    /// The chain's block size.
+    pub block_size: BlockSize,
+}
+
+/// Why a backup was not written. `E` is the error of whoever hands the state to the packer.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError<E: std::error::Error + 'static> {
+    /// The state could not be read or packed.
+    #[error(transparent)]
+    Source(E),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(StorageError),
+    /// Not a place where a backup can lie.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    /// Another backup took the name meanwhile: choose the next free second.
+    #[error("another backup has the name '{0}'")]
+    Taken(Location),
+    /// The packing thread died.
+    #[error("packing stopped unexpectedly; the log says where")]
+    Stopped,
+}
+
+/// The first second from `time` on, whose name no backup of the place has.
+pub async fn free_second(storage: &Storage, place: &Place, time: DateTime<Utc>) -> Result<DateTime<Utc>, StorageError> {
+    let mut time = time.trunc_subsecs(0);
+    while is_taken(storage, &place.keys(time)).await? {
+        time += TimeDelta::seconds(1);
+    }
+    Ok(time)
+}
+
+async fn is_taken(storage: &Storage, keys: &Keys) -> Result<bool, StorageError> {
+    Ok(exists(storage, &keys.zip).await? || exists(storage, &keys.metadata).await?)
+}
+
+async fn exists(storage: &Storage, key: &str) -> Result<bool, StorageError> {
+    match storage.size(key).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A backup whose data is written and that is not committed: nobody sees it yet. Dropping it leaves the data where it is,
+/// for [`discard`] to take away.
+#[derive(Debug)]
+pub struct Staged {
+    storage: Storage,
+    keys: Keys,
+    metadata: Metadata,
+}
+
+/// Why a staged backup was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(StorageError),
+    /// Another backup took the name meanwhile.
+    #[error("another backup has the name '{0}'")]
+    Taken(Location),
+}
+
+/// Writes the data of a full backup of what `pack` hands to the packer on a thread of its own. An error from `pack`, or
+/// from anything else, leaves nothing.
+pub async fn stage<E, F>(storage: &Storage, draft: Draft, pack: F) -> Result<Staged, WriteError<E>>
+where
+    E: std::error::Error + From<PackError> + Send + 'static,
+    F: FnOnce(&mut Packer<Upload>) -> Result<(), E> + Send + 'static,
+{
+    let keys = Keys::of(&draft.point.location)?;
+    let taken = |error: StorageError| match error.kind() {
+        ErrorKind::AlreadyExists => WriteError::Taken(draft.point.location.clone()),
+        _ => WriteError::Storage(error),
+    };
+    let object = storage.create(&keys.zip).await.map_err(taken)?;
+    let (upload, pieces) = Upload::channel();
+    let packing = spawn_blocking(move || run(upload, draft.block_size, pack));
+    let sent = send(object, pieces).await;
+    let packed = packing.await.map_err(|_| WriteError::Stopped);
+    let object = sent.map_err(WriteError::Storage)?;
+    let packed = match packed.and_then(|packed| packed.map_err(WriteError::Source)) {
+        Ok(packed) => packed,
+        Err(error) => {
+            give_up(object).await;
+            return Err(error);
+        }
+    };
+    object.finish().await.map_err(taken)?;
+    let metadata = Metadata { content: Some(content(draft.source_kind, &packed)), point: draft.point };
+    Ok(Staged { storage: storage.clone(), keys, metadata })
+}
+
+impl Staged {
+    /// Makes the backup exist. A lost answer is looked after; on an error there is no backup and no data.
+    pub async fn commit(self) -> Result<Metadata, CommitError> {
+        let bytes = metadata::encode(&self.metadata).into();
+        let Err(error) = self.storage.put_new(&self.keys.metadata, bytes).await else { return Ok(self.metadata) };
+        let found = self.storage.get(&self.keys.metadata).await.ok().and_then(|bytes| metadata::decode(&bytes).ok());
+        if found.is_some_and(|found| found.point.id == self.metadata.point.id) {
+            return Ok(self.metadata);
+        }
+        let taken = error.kind() == ErrorKind::AlreadyExists;
+        take_back(&self.storage, &self.keys, taken).await;
+        Err(if taken { CommitError::Taken(self.metadata.point.location) } else { CommitError::Storage(error) })
+    }
+}
+
+/// The backup at `location`, if it is the backup `id`.
+pub async fn committed(storage: &Storage, location: &Location, id: Uuid) -> Result<Option<BackupPoint>, ReadError> {
+    match read_metadata(storage, location).await {
+        Ok(metadata) => Ok(Some(metadata.point).filter(|point| point.id == id)),
+        Err(ReadError::NotFound { .. } | ReadError::Metadata { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes away the data that a backup which was never committed left at `location`. Where a commit record is, nothing is
+/// touched.
+pub async fn discard(storage: &Storage, location: &Location) -> Result<(), StorageError> {
+    let Ok(keys) = Keys::of(location) else { return Ok(()) };
+    if exists(storage, &keys.metadata).await? {
+        return Ok(());
+    }
+    storage.delete(&keys.zip).await
+}
+
+/// Everything that happens on the packing thread.
+fn run<E: From<PackError>>(
+    upload: Upload,
+    block_size: BlockSize,
+    pack: impl FnOnce(&mut Packer<Upload>) -> Result<(), E>,
+) -> Result<Packed, E> {
+    let mut packer = Packer::new(upload, block_size)?;
+    pack(&mut packer)?;
+    Ok(packer.finish()?.0)
+}
+
+/// Sends all pieces; if the storage fails, nobody takes pieces any more and the packing ends.
+async fn send(mut object: ObjectWriter, mut pieces: mpsc::Receiver<Bytes>) -> Result<ObjectWriter, StorageError> {
+    while let Some(piece) = pieces.recv().await {
+        if let Err(error) = object.write(piece).await {
+            give_up(object).await;
+            return Err(error);
+        }
+    }
+    Ok(object)
+}
+
+async fn give_up(object: ObjectWriter) {
+    if let Err(error) = object.abort().await {
+        tracing::warn!(%error, "what was written of a backup that failed could not be taken away; it is invisible");
+    }
+}
+
+fn content(source_kind: String, packed: &Packed) -> Content {
+    Content {
+        source_kind,
+        zip_len: packed.zip_len,
+        manifest_offset: packed.manifest_offset,
+        manifest_len: packed.manifest_len,
+        manifest_hash: packed.manifest_hash,
+        plain_bytes: packed.plain_bytes,
+        stored_bytes: packed.stored_bytes,
+        files: packed.files,
+        block_size: packed.block_size.bytes(),
+        product_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Takes the zip of a backup away that was not committed; if somebody else's record is there, only the zip is ours.
+async fn take_back(storage: &Storage, keys: &Keys, foreign_record: bool) {
+    let record_gone = foreign_record || storage.delete(&keys.metadata).await.is_ok();
+    if !record_gone || storage.delete(&keys.zip).await.is_err() {
+        tracing::warn!(key = keys.zip, "a backup was not committed and what was written of it could not be taken away");
+    }
+}
+
+/// Where the packer writes: gathers bytes and passes them on, waiting while the storage is slower.
+pub struct Upload {
+    pieces: mpsc::Sender<Bytes>,
+    gathered: BytesMut,
+}
+
+impl Upload {
+    fn channel() -> (Self, mpsc::Receiver<Bytes>) {
+        let (pieces, receiver) = mpsc::channel(1);
+        (Self { pieces, gathered: BytesMut::with_capacity(PIECE) }, receiver)
+    }
+
+    fn pass_on(&mut self) -> io::Result<()> {
+        let full = std::mem::replace(&mut self.gathered, BytesMut::with_capacity(PIECE));
+        self.pieces.blocking_send(full.freeze()).map_err(|_| given_up())
+    }
+}
+
+impl Write for Upload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.pieces.is_closed() {
+            return Err(given_up());
+        }
+        let len = bytes.len().min(PIECE - self.gathered.len());
+        self.gathered.extend_from_slice(&bytes[..len]);
+        if self.gathered.len() == PIECE {
+            self.pass_on()?;
+        }
+        Ok(len)
+    }
+
+    /// Passes on what is left; the packer calls this once, at the end.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.gathered.is_empty() { Ok(()) } else { self.pass_on() }
+    }
+}
+
+fn given_up() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "nobody wants the backup any more")
+}
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;
