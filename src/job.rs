@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::domain::{BackupPoint, Failure, Location, StorageSpec};
 
 /// A backup of one partition.
-pub type BackupJob = Job<BackupTask, BackupPoint>;
+pub type BackupJob = Job<BackupTask, BackedUp>;
 /// A restore of one partition.
 pub type RestoreJob = Job<RestoreTask, Restored>;
 
@@ -41,6 +41,15 @@ pub struct BackupTask {
     pub storage: StorageSpec,
     /// Where the running attempt writes. Durable before its first byte, so that a crash leaves no unknown object.
     pub attempt: Option<Location>,
+}
+
+/// What a backup that succeeded leaves to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUp {
+    /// The backup.
+    pub point: BackupPoint,
+    /// What was left out of it, in words: sockets and devices.
+    pub notes: Vec<String>,
 }
 
 /// What a restore is asked to do.

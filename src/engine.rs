@@ -1,0 +1,136 @@
+//! Does the work: runs the one job of a partition that the ledger says is unfinished, from its start to its end.
+//!
+//! Each step of a job is in the ledger before it has an effect that a crash would leave behind: where an attempt writes
+//! before its first byte, `Committing` before the write that makes the result visible. So whoever finds the job later
+//! can tell from the ledger, the storage and the state which steps happened. Whatever goes wrong, the job ends, and it
+//! ends with words that name the path, the store or the status; only a ledger that cannot be written leaves it open.
+//!
+//! Never decides that work is due: the reconciler does.
+
+mod backup;
+mod end;
+mod restore;
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
+
+use crate::{
+    archive::Catalog,
+    clock::Clock,
+    domain::{Failure, FailureCode, Partition, PartitionId},
+    job::Event,
+    ledger::{Ledger, LedgerError, PartitionRecord},
+    source::Source,
+};
+use end::End;
+
+/// A partition and where its state is.
+#[derive(Clone)]
+pub struct Hosted {
+    /// The facts.
+    pub partition: Partition,
+    /// Its state.
+    pub source: Source,
+}
+
+/// Runs jobs. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    hosted: Arc<HashMap<PartitionId, Hosted>>,
+    catalog: Catalog,
+    ledger: Ledger,
+    clock: Clock,
+    slots: Arc<Semaphore>,
+}
+
+impl Engine {
+    /// An engine that runs at most `slots` jobs at once.
+    pub fn new(hosted: Vec<Hosted>, catalog: Catalog, ledger: Ledger, clock: Clock, slots: usize) -> Self {
+        let hosted = hosted.into_iter().map(|hosted| (hosted.partition.id, hosted)).collect();
+        Self { hosted: Arc::new(hosted), catalog, ledger, clock, slots: Arc::new(Semaphore::new(slots)) }
+    }
+
+    /// Runs the partition's unfinished job to its end. Does nothing if there is none.
+    pub async fn work(&self, id: PartitionId) -> Result<(), LedgerError> {
+        let Some(record) = self.ledger.partition(id).await? else { return Ok(()) };
+        let Some(hosted) = self.hosted.get(&id) else { return self.give_up(id, not_configured(id)).await };
+        if let Some(job) = record.restore.filter(|job| job.state.is_active()) {
+            self.run_restore(hosted, &job).await?;
+        }
+        if let Some(job) = record.backup.filter(|job| job.state.is_active()) {
+            self.run_backup(hosted, &job).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a partition in order after the process that worked on it is gone: finishes or undoes a half-done swap, and
+    /// lets its unfinished jobs begin again. Must come before any [`Engine::work`] of this process.
+    pub async fn recover(&self, id: PartitionId) -> Result<(), LedgerError> {
+        if let Some(hosted) = self.hosted.get(&id) {
+            self.recover_restore(hosted).await?;
+        }
+        if self.ledger.partition(id).await?.is_some_and(|record| record.is_busy()) {
+            self.change(id, |record| {
+                for_each_active(record, Event::Interrupt, Event::Interrupt);
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The partitions that are hosted here.
+    pub fn partitions(&self) -> Vec<PartitionId> {
+        self.hosted.keys().copied().collect()
+    }
+
+    /// Ends the partition's unfinished jobs without a result.
+    pub async fn give_up(&self, id: PartitionId, why: Failure) -> Result<(), LedgerError> {
+        self.change(id, |record| for_each_active(record, Event::Fail(why.clone()), Event::Fail(why.clone()))).await
+    }
+
+    async fn change<R>(
+        &self,
+        id: PartitionId,
+        change: impl FnMut(&mut PartitionRecord) -> R,
+    ) -> Result<R, LedgerError> {
+        self.ledger.change_partition(id, self.clock.now(), change).await
+    }
+
+    /// Waits for `work`, but not past the deadline: then it is dropped, which ends it at its next step.
+    async fn within<R>(&self, deadline: DateTime<Utc>, work: impl Future<Output = Result<R, End>>) -> Result<R, End> {
+        tokio::select! {
+            biased;
+            () = self.clock.sleep_until(deadline) => Err(End::Expired),
+            result = work => result,
+        }
+    }
+
+    /// Holds one of the node's slots. Waiting for it counts against the deadline.
+    async fn slot(&self, deadline: DateTime<Utc>) -> Result<tokio::sync::OwnedSemaphorePermit, End> {
+        let slot = async {
+            self.slots.clone().acquire_owned().await.map_err(|closed| End::failed(FailureCode::Aborted, &closed))
+        };
+        self.within(deadline, slot).await
+    }
+}
+
+/// Events of the two kinds of job differ only in the type of an outcome that these events do not carry.
+fn for_each_active(
+    record: &mut PartitionRecord,
+    backup: Event<crate::job::BackedUp>,
+    restore: Event<crate::job::Restored>,
+) {
+    if let Some(job) = record.backup.as_mut().filter(|job| job.state.is_active()) {
+        end::apply(job, backup);
+    }
+    if let Some(job) = record.restore.as_mut().filter(|job| job.state.is_active()) {
+        end::apply(job, restore);
+    }
+}
+
+fn not_configured(id: PartitionId) -> Failure {
+    let message = format!("partition {id} is no longer configured on this node, so the job cannot go on");
+    Failure::new(FailureCode::NotFound, message)
+}

@@ -1,0 +1,210 @@
+//! One backup: snapshot, pack, upload, look again, commit.
+
+use std::{io, sync::Arc};
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::{
+    Engine, Hosted,
+    end::{self, End, source_failed},
+    restore::blocking,
+};
+use crate::{
+    archive::{self, BlockSize, Draft, PackError, Packer, Place, Staged, Storage, Upload, WriteError},
+    domain::{BackupPoint, EntryKind, Failure, FailureCode, Location, PartitionId},
+    job::{BackedUp, BackupJob, Event},
+    ledger::{LedgerError, PartitionRecord},
+    source::{Snapshot, SourceError},
+};
+
+/// How often a state that changes under the reader is read anew before the backup fails.
+const ATTEMPTS: u32 = 3;
+
+/// The log of a directory has no positions of its own, so it is counted in blocks of this many bytes.
+const LSN_BLOCK: u64 = 64 * 1024;
+
+impl Engine {
+    pub(super) async fn run_backup(&self, hosted: &Hosted, job: &BackupJob) -> Result<(), LedgerError> {
+        let id = hosted.partition.id;
+        tracing::info!(partition = %id, job = %job.id, "backup begins");
+        let event = match self.backup(hosted, job).await {
+            Ok(()) => return Ok(()),
+            Err(End::Ledger(error)) => return Err(error),
+            Err(End::Failed(failure) | End::Changed(failure)) => Event::Fail(failure),
+            Err(End::Expired) => Event::Expire(expired(job)),
+        };
+        self.discard_attempt(id, job).await?;
+        tracing::warn!(partition = %id, job = %job.id, ?event, "backup ends without a result");
+        self.change(id, |record| move_on(record, job.id, event.clone())).await
+    }
+
+    async fn backup(&self, hosted: &Hosted, job: &BackupJob) -> Result<(), End> {
+        let id = hosted.partition.id;
+        let _slot = self.slot(job.deadline).await?;
+        let storage = self.catalog.open(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
+        if let Some(point) = self.within(job.deadline, settle(&storage, job)).await? {
+            return Ok(self.complete_backup(id, job, BackedUp { point, notes: Vec::new() }).await?);
+        }
+        self.change(id, |record| move_on(record, job.id, Event::Start)).await?;
+        let (staged, notes) = self.within(job.deadline, self.attempts(hosted, job, &storage)).await?;
+        self.change(id, |record| move_on(record, job.id, Event::Commit)).await?;
+        let point = staged.commit().await.map_err(|e| End::failed(e.code(), &e))?.point;
+        tracing::info!(partition = %id, job = %job.id, location = %point.location, "backed up");
+        Ok(self.complete_backup(id, job, BackedUp { point, notes }).await?)
+    }
+
+    async fn attempts(
+        &self,
+        hosted: &Hosted,
+        job: &BackupJob,
+        storage: &Storage,
+    ) -> Result<(Staged, Vec<String>), End> {
+        for attempt in 1..ATTEMPTS {
+            match self.attempt(hosted, job, storage).await {
+                Err(End::Changed(why)) => tracing::info!(job = %job.id, attempt, why = why.message, "reading anew"),
+                end => return end,
+            }
+        }
+        self.attempt(hosted, job, storage).await
+    }
+
+    /// Writes the data of one snapshot. Nothing is visible until the result is committed.
+    async fn attempt(&self, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<(Staged, Vec<String>), End> {
+        let source = hosted.source.clone();
+        let at = self.clock.now().trunc_subsecs(0);
+        let snapshot = Arc::new(blocking(move || source.snapshot()).await?);
+        let place = place(hosted);
+        let free = archive::free_second(storage, &place, at).await.map_err(|e| End::failed(e.code(), &e))?;
+        let location = place.location(free);
+        let record = self.note_attempt(hosted.partition.id, job.id, &location).await?;
+        let draft = Draft {
+            point: point(hosted, job.id, &record, location, free, &snapshot),
+            source_kind: "directory".to_owned(),
+            block_size: BlockSize::for_state(snapshot.bytes()),
+        };
+        let notes = notes(&snapshot);
+        let staged =
+            archive::stage(storage, draft, move |packer| copy(&snapshot, packer)).await.map_err(write_failed)?;
+        Ok((staged, notes))
+    }
+
+    /// Durable before the first byte, so that whoever finds the job knows where to look.
+    async fn note_attempt(&self, id: PartitionId, job: Uuid, at: &Location) -> Result<PartitionRecord, LedgerError> {
+        self.change(id, |record| {
+            if let Some(mine) = record.backup.as_mut().filter(|mine| mine.id == job) {
+                mine.task.attempt = Some(at.clone());
+            }
+            record.clone()
+        })
+        .await
+    }
+
+    async fn complete_backup(&self, id: PartitionId, job: &BackupJob, done: BackedUp) -> Result<(), LedgerError> {
+        self.change(id, |record| {
+            record.lsn = record.lsn.max(done.point.lsn);
+            move_on(record, job.id, Event::Complete(done.clone()));
+        })
+        .await
+    }
+
+    /// What a job that ends without a result may have left is data without metadata: no backup, only garbage. That it
+    /// cannot be deleted now changes nothing of the job's end.
+    async fn discard_attempt(&self, id: PartitionId, job: &BackupJob) -> Result<(), LedgerError> {
+        let latest = self.ledger.partition(id).await?.and_then(|record| record.backup).filter(|mine| mine.id == job.id);
+        let Some(location) = latest.and_then(|mine| mine.task.attempt) else { return Ok(()) };
+        let Ok(storage) = self.catalog.open(&job.task.storage) else { return Ok(()) };
+        if let Err(error) = archive::discard(&storage, &location).await {
+            tracing::warn!(partition = %id, %location, error = end::words(&error), "data without metadata is left");
+        }
+        Ok(())
+    }
+}
+
+/// Looks what an earlier process left of this job: its own backup, or data that must go before it begins again.
+async fn settle(storage: &Storage, job: &BackupJob) -> Result<Option<BackupPoint>, End> {
+    let Some(location) = &job.task.attempt else { return Ok(None) };
+    let found = archive::committed(storage, location, job.id).await.map_err(|e| End::failed(e.code(), &e))?;
+    if found.is_none() {
+        archive::discard(storage, location).await.map_err(|e| End::failed(e.code(), &e))?;
+    }
+    Ok(found)
+}
+
+/// Why a snapshot did not become an archive.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Pack(#[from] PackError),
+}
+
+/// Reads the whole snapshot into the packer, then looks again whether it was one moment.
+fn copy(snapshot: &Snapshot, packer: &mut Packer<Upload>) -> Result<(), CopyError> {
+    for entry in snapshot.walk() {
+        let entry = entry?;
+        match entry.kind {
+            EntryKind::File { .. } => packer.entry(&entry, &mut snapshot.open(&entry)?)?,
+            EntryKind::Directory | EntryKind::Symlink { .. } => packer.entry(&entry, &mut io::empty())?,
+        }
+    }
+    Ok(snapshot.verify()?)
+}
+
+fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<BackedUp>) {
+    if let Some(mine) = record.backup.as_mut().filter(|mine| mine.id == job) {
+        end::apply(mine, event);
+    }
+}
+
+fn write_failed(error: WriteError<CopyError>) -> End {
+    match &error {
+        WriteError::Source(CopyError::Source(source)) => source_failed(source, source),
+        WriteError::Source(CopyError::Pack(pack)) => match SourceError::find(pack) {
+            Some(source) => source_failed(source, source),
+            None => End::failed(pack.code(), pack),
+        },
+        _ => End::failed(error.code(|_| FailureCode::Other), &error),
+    }
+}
+
+fn place(hosted: &Hosted) -> Place {
+    let partition = &hosted.partition;
+    Place { application: partition.application.clone(), service: partition.service.clone(), partition: partition.id }
+}
+
+fn point(
+    hosted: &Hosted,
+    id: Uuid,
+    record: &PartitionRecord,
+    location: Location,
+    created: DateTime<Utc>,
+    snapshot: &Snapshot,
+) -> BackupPoint {
+    let blocks = snapshot.bytes().div_ceil(LSN_BLOCK).max(1);
+    BackupPoint {
+        id,
+        chain_id: id,
+        parent: None,
+        location,
+        created,
+        epoch: record.epoch,
+        lsn: record.lsn.saturating_add(i64::try_from(blocks).unwrap_or(i64::MAX)),
+        partition: hosted.partition.kind.clone(),
+        manifest_version: hosted.partition.manifest_version.clone(),
+    }
+}
+
+fn notes(snapshot: &Snapshot) -> Vec<String> {
+    let skipped = snapshot.skipped();
+    if skipped.count == 0 { Vec::new() } else { vec![skipped.to_string()] }
+}
+
+fn expired(job: &BackupJob) -> Failure {
+    let minutes = (job.deadline - job.requested).max(TimeDelta::zero()).num_minutes();
+    let message = format!(
+        "not backed up within {minutes} minutes, nothing is left in the store; ask again with a greater BackupTimeout"
+    );
+    Failure::new(FailureCode::Timeout, message)
+}

@@ -1,0 +1,172 @@
+//! One restore: plan, fetch and verify into a staging tree beside the state, swap.
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use super::{
+    Engine, Hosted,
+    end::{self, End, source_failed},
+};
+use crate::{
+    archive::{Archive, ExtractError, Sink, SinkFile},
+    domain::{Entry, Failure, FailureCode, PartitionId},
+    job::{Event, RestoreJob, Restored},
+    ledger::{LedgerError, PartitionRecord},
+    source::{FileSink, Recovered, Sealed, SourceError, Staging},
+};
+
+impl Engine {
+    pub(super) async fn run_restore(&self, hosted: &Hosted, job: &RestoreJob) -> Result<(), LedgerError> {
+        let id = hosted.partition.id;
+        tracing::info!(partition = %id, job = %job.id, location = %job.task.point.location, "restore begins");
+        match self.restore(hosted, job).await {
+            Ok(()) => Ok(()),
+            Err(End::Ledger(error)) => Err(error),
+            Err(End::Failed(failure) | End::Changed(failure)) => {
+                self.end_restore(id, job.id, Event::Fail(failure)).await
+            }
+            Err(End::Expired) => self.end_restore(id, job.id, Event::Expire(expired(job))).await,
+        }
+    }
+
+    async fn restore(&self, hosted: &Hosted, job: &RestoreJob) -> Result<(), End> {
+        let id = hosted.partition.id;
+        let _slot = self.slot(job.deadline).await?;
+        self.step(id, job.id, Event::Start).await?;
+        let sealed = self.within(job.deadline, self.stage(hosted, job)).await?;
+        self.step(id, job.id, Event::Commit).await?;
+        self.swap(hosted, job, sealed).await
+    }
+
+    /// Builds the restored tree beside the state. Whatever fails here leaves the state untouched.
+    async fn stage(&self, hosted: &Hosted, job: &RestoreJob) -> Result<Sealed, End> {
+        let (source, job_id) = (hosted.source.clone(), job.id);
+        let staging = blocking(move || source.stage(job_id)).await?;
+        let storage = self.catalog.open(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
+        let archive = Archive::open(&storage, &job.task.point.location).await.map_err(|e| End::failed(e.code(), &e))?;
+        let Tree(staging) = archive.extract(Tree(staging)).await.map_err(extract_failed)?;
+        Ok(blocking(move || staging.seal()).await?)
+    }
+
+    /// The point of no return. A swap that answers an error may still have happened: the state itself tells.
+    async fn swap(&self, hosted: &Hosted, job: &RestoreJob, sealed: Sealed) -> Result<(), End> {
+        let (source, job_id) = (hosted.source.clone(), job.id);
+        let swapped = blocking(move || match sealed.swap() {
+            Ok(()) => Ok(()),
+            Err(error) => match source.recover() {
+                Ok(Recovered::Restored(done)) if done == job_id => Ok(()),
+                _ => Err(error),
+            },
+        });
+        swapped.await?;
+        Ok(self.complete_restore(hosted.partition.id, job).await?)
+    }
+
+    /// A restore begins a new life of the partition: its data-loss version grows and its log is where the backup's was.
+    async fn complete_restore(&self, id: PartitionId, job: &RestoreJob) -> Result<(), LedgerError> {
+        tracing::info!(partition = %id, job = %job.id, "restored");
+        let finished = self.clock.now();
+        self.change(id, |record| {
+            record.epoch = record.next_data_loss(finished);
+            record.lsn = job.task.point.lsn;
+            move_on(record, job.id, Event::Complete(Restored { finished }));
+        })
+        .await
+    }
+
+    /// Finishes or undoes a swap that a crash cut short, and tells the job that was at it.
+    pub(super) async fn recover_restore(&self, hosted: &Hosted) -> Result<(), LedgerError> {
+        let id = hosted.partition.id;
+        let source = hosted.source.clone();
+        let found = blocking(move || source.recover().and_then(|found| Ok((found, source.restored_job()?)))).await;
+        let restored = match found {
+            Ok((found, restored)) => {
+                tracing::debug!(partition = %id, ?found, "state looked after");
+                restored
+            }
+            Err(error) => {
+                tracing::error!(partition = %id, error = %end::words(&error), "the state could not be put in order");
+                None
+            }
+        };
+        self.complete_if_swapped(id, restored).await
+    }
+
+    async fn complete_if_swapped(&self, id: PartitionId, restored: Option<Uuid>) -> Result<(), LedgerError> {
+        let job = self.ledger.partition(id).await?.and_then(|record| record.restore);
+        match job {
+            Some(job) if restored == Some(job.id) && job.state.is_active() => self.complete_restore(id, &job).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn step(&self, id: PartitionId, job: Uuid, event: Event<Restored>) -> Result<(), LedgerError> {
+        self.change(id, |record| move_on(record, job, event.clone())).await
+    }
+
+    async fn end_restore(&self, id: PartitionId, job: Uuid, event: Event<Restored>) -> Result<(), LedgerError> {
+        tracing::warn!(partition = %id, %job, ?event, "restore ends without a result");
+        self.step(id, job, event).await
+    }
+}
+
+fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<Restored>) {
+    if let Some(mine) = record.restore.as_mut().filter(|mine| mine.id == job) {
+        end::apply(mine, event);
+    }
+}
+
+/// A staging tree as the sink of an archive.
+struct Tree(Staging);
+
+impl Sink for Tree {
+    type Error = SourceError;
+    type File = FileSink;
+
+    fn directory(&mut self, entry: &Entry) -> Result<(), SourceError> {
+        self.0.directory(entry)
+    }
+
+    fn symlink(&mut self, entry: &Entry) -> Result<(), SourceError> {
+        self.0.symlink(entry)
+    }
+
+    fn file(&mut self, entry: &Entry) -> Result<FileSink, SourceError> {
+        self.0.file(entry)
+    }
+}
+
+impl SinkFile for FileSink {
+    type Error = SourceError;
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<(), SourceError> {
+        self.write_at(offset, data)
+    }
+
+    fn finish(self) -> Result<(), SourceError> {
+        self.finish()
+    }
+}
+
+fn extract_failed(error: ExtractError<SourceError>) -> End {
+    match &error {
+        ExtractError::Sink(source) => source_failed(source, source),
+        _ => End::failed(error.code(|_| FailureCode::Other), &error),
+    }
+}
+
+fn expired(job: &RestoreJob) -> Failure {
+    let minutes = (job.deadline - job.requested).max(TimeDelta::zero()).num_minutes();
+    let message = format!(
+        "not restored within {minutes} minutes, the partition is as it was; ask again with a greater RestoreTimeout"
+    );
+    Failure::new(FailureCode::Timeout, message)
+}
+
+/// Runs blocking work off the async threads; a panic there goes on here.
+pub(super) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
