@@ -1,0 +1,65 @@
+//! The use cases, free of HTTP: check what is asked, write the intent to the ledger, read for questions.
+//!
+//! A trigger never does the work itself. It returns once the job is durable; the reconciler finds it there. The order of
+//! the checks is the published service's (behaviour 1.6 in docs/API.md), since callers see it in the error they get.
+
+mod backup;
+mod error;
+mod list;
+mod restore;
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub use error::Error;
+pub use list::{Entity, Item, Listing, Page, Query};
+pub use restore::RestoreRequest;
+
+use crate::{
+    archive::Catalog,
+    clock::Clock,
+    domain::{Partition, PartitionId, StorageSpec},
+    ledger::Ledger,
+};
+
+/// The use cases over this node's partitions. Cheap to clone.
+#[derive(Clone)]
+pub struct Ops {
+    partitions: Arc<HashMap<PartitionId, Partition>>,
+    catalog: Catalog,
+    ledger: Ledger,
+    clock: Clock,
+}
+
+impl Ops {
+    /// The use cases for these partitions.
+    pub fn new(partitions: Vec<Partition>, catalog: Catalog, ledger: Ledger, clock: Clock) -> Self {
+        let partitions = partitions.into_iter().map(|partition| (partition.id, partition)).collect();
+        Self { partitions: Arc::new(partitions), catalog, ledger, clock }
+    }
+
+    /// The partition, if this node hosts it and its state can be backed up.
+    fn persisted(&self, id: PartitionId) -> Result<&Partition, Error> {
+        let partition = self.hosted(id)?;
+        if partition.persisted { Ok(partition) } else { Err(Error::NotPersisted(partition.service.clone())) }
+    }
+
+    fn hosted(&self, id: PartitionId) -> Result<&Partition, Error> {
+        self.partitions.get(&id).ok_or(Error::PartitionNotFound(id))
+    }
+
+    /// The storage that was named, or the partition's own. Nothing is contacted.
+    fn storage(&self, partition: &Partition, named: Option<StorageSpec>) -> Result<StorageSpec, Error> {
+        let storage = named.or_else(|| partition.default_storage.clone());
+        let storage = storage.ok_or(Error::BackupNotEnabled(partition.id))?;
+        self.catalog.check(&storage)?;
+        Ok(storage)
+    }
+
+    /// When a job that is accepted now and may take `minutes` times out.
+    fn deadline(&self, minutes: u32) -> (DateTime<Utc>, DateTime<Utc>) {
+        let now = self.clock.now();
+        (now, now + TimeDelta::minutes(i64::from(minutes)))
+    }
+}

@@ -1,0 +1,43 @@
+use super::{Error, Ops};
+use crate::{
+    domain::{PartitionId, StorageSpec},
+    job::{BackupJob, BackupTask},
+    ledger::PartitionRecord,
+};
+
+impl Ops {
+    /// Accepts a backup of the partition; `minutes` is how long it may take.
+    pub async fn backup_partition(
+        &self,
+        id: PartitionId,
+        named: Option<StorageSpec>,
+        minutes: u32,
+    ) -> Result<(), Error> {
+        let storage = self.storage(self.persisted(id)?, named)?;
+        let (now, deadline) = self.deadline(minutes);
+        let job = BackupJob::new(self.clock.uuid(), now, deadline, BackupTask { storage, attempt: None });
+        let accept = |record: &mut PartitionRecord| {
+            refuse_if_busy(id, record)?;
+            record.backup = Some(job.clone());
+            Ok(())
+        };
+        self.ledger.update_partition(id, now, accept).await?
+    }
+
+    /// The latest backup that was asked for; none if there never was one.
+    pub async fn backup_progress(&self, id: PartitionId) -> Result<Option<BackupJob>, Error> {
+        self.hosted(id)?;
+        Ok(self.ledger.partition(id).await?.and_then(|record| record.backup))
+    }
+}
+
+/// One job at a time; a running restore is named first, as the published service does.
+pub(super) fn refuse_if_busy(id: PartitionId, record: &PartitionRecord) -> Result<(), Error> {
+    if record.restore.as_ref().is_some_and(|job| job.state.is_active()) {
+        return Err(Error::RestoreInProgress(id));
+    }
+    if record.backup.as_ref().is_some_and(|job| job.state.is_active()) {
+        return Err(Error::BackupInProgress(id));
+    }
+    Ok(())
+}

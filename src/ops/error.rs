@@ -1,0 +1,96 @@
+use uuid::Uuid;
+
+use crate::{
+    archive::{CatalogError, LocationError},
+    domain::{FailureCode, Location, NameError, PartitionId, PartitionKind, ServiceName},
+    ledger::LedgerError,
+};
+
+/// Why a use case was refused or could not be done. The texts are for the caller and say what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such partition here.
+    #[error("no partition {0} is configured on this node")]
+    PartitionNotFound(PartitionId),
+    /// The partition has no state on disk.
+    #[error("the service {0} keeps no persisted state, so it can be neither backed up nor restored")]
+    NotPersisted(ServiceName),
+    /// No storage was named and none is mapped.
+    #[error(
+        "the request names no storage and partition {0} has none by default: \
+         name one in the body, or set backup_storage in the configuration"
+    )]
+    BackupNotEnabled(PartitionId),
+    /// A requested backup is not finished.
+    #[error("a backup of partition {0} is running; GetPartitionBackupProgress tells when it is done")]
+    BackupInProgress(PartitionId),
+    /// A requested restore is not finished.
+    #[error("a restore of partition {0} is running; GetPartitionRestoreProgress tells when it is done")]
+    RestoreInProgress(PartitionId),
+    /// The location is none.
+    #[error("BackupLocation: {0}")]
+    Location(#[from] LocationError),
+    /// A name is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Another backup lies there.
+    #[error("the backup at '{location}' is {found}, not {asked}")]
+    OtherBackup {
+        /// What the caller named.
+        asked: Uuid,
+        /// What lies there.
+        found: Uuid,
+        /// Where.
+        location: Location,
+    },
+    /// The backup is of other keys.
+    #[error("the backup holds {}, the partition is {}", keys(found), keys(wanted))]
+    OtherKeys {
+        /// The backup's.
+        found: PartitionKind,
+        /// The partition's.
+        wanted: PartitionKind,
+    },
+    /// A backup whose content is not in our format.
+    #[error(
+        "the backup at '{0}' was not written by fabric-backup: it can be listed, \
+         but only the program that wrote it can bring it back"
+    )]
+    Foreign(Location),
+    /// The backup's own description cannot be read.
+    #[error("the backup at '{location}' cannot be read: {source}")]
+    Unreadable {
+        /// Where it should be.
+        location: Location,
+        /// The reason.
+        source: CatalogError,
+    },
+    /// The storage cannot be used as described, or failed.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A continuation token that we did not give out.
+    #[error("ContinuationToken: not one that this service gave out; leave it out to start from the beginning")]
+    Token,
+    /// The ledger failed.
+    #[error("the ledger could not be read or written")]
+    Ledger(#[from] LedgerError),
+}
+
+impl Error {
+    /// Keeps a store that cannot be used apart from a backup that is missing or broken in it.
+    pub(super) fn unreadable(location: &Location) -> impl FnOnce(CatalogError) -> Self {
+        let location = location.clone();
+        move |source| match source.code() {
+            FailureCode::NotFound | FailureCode::Damaged => Self::Unreadable { location, source },
+            _ => Self::Catalog(source),
+        }
+    }
+}
+
+fn keys(kind: &PartitionKind) -> String {
+    match kind {
+        PartitionKind::Singleton => "a Singleton partition".to_owned(),
+        PartitionKind::Int64Range(range) => format!("the Int64Range {} to {}", range.low, range.high),
+        PartitionKind::Named(name) => format!("the Named partition '{name}'"),
+    }
+}

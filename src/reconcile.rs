@@ -1,0 +1,120 @@
+//! Background work: finds what the ledger says is unfinished and has the engine do it.
+//!
+//! Woken by every write to the ledger, by a job that ends, and by a timer in case a wake-up was missed. Takes no other
+//! input: after a crash the same look at the ledger finds the same work. Does not retry inside an activation; the next
+//! one is the retry.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::{Id, JoinError, JoinSet},
+    time,
+};
+
+use crate::{
+    domain::{Failure, FailureCode, PartitionId},
+    engine::Engine,
+    ledger::{Ledger, LedgerError},
+};
+
+/// How long a missed wake-up can delay a job.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Runs the jobs of this node.
+pub struct Reconciler {
+    engine: Engine,
+    ledger: Ledger,
+    tasks: JoinSet<Result<(), LedgerError>>,
+    running: HashMap<Id, PartitionId>,
+}
+
+impl Reconciler {
+    /// A reconciler that has not begun.
+    pub fn new(engine: Engine, ledger: Ledger) -> Self {
+        Self { engine, ledger, tasks: JoinSet::new(), running: HashMap::new() }
+    }
+
+    /// Puts every partition in order after a process that is gone. Comes before [`Reconciler::run`] and before requests
+    /// are accepted.
+    pub async fn recover(&self) -> Result<(), LedgerError> {
+        let mut partitions: HashSet<PartitionId> = self.engine.partitions().into_iter().collect();
+        partitions.extend(self.ledger.busy_partitions().await?);
+        for id in partitions {
+            self.engine.recover(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Works until told to stop, then gives running jobs `grace` to end. What is still running after that is dropped; the
+    /// ledger has it as unfinished and the next process takes it up.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>, grace: Duration) {
+        let mut changes = self.ledger.watch();
+        while !*stop.borrow() {
+            changes.mark_unchanged();
+            if let Err(error) = self.start_due().await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the ledger cannot be read; trying again");
+            }
+            tokio::select! {
+                _ = stop.changed() => break,
+                _ = changes.changed() => {}
+                Some(done) = self.tasks.join_next_with_id() => self.ended(done).await,
+                () = time::sleep(POLL) => {}
+            }
+        }
+        self.drain(grace).await;
+    }
+
+    /// Starts what is unfinished and not yet being worked on: one task a partition.
+    async fn start_due(&mut self) -> Result<(), LedgerError> {
+        let started: HashSet<PartitionId> = self.running.values().copied().collect();
+        for id in self.ledger.busy_partitions().await? {
+            if !started.contains(&id) {
+                let engine = self.engine.clone();
+                let task = self.tasks.spawn(async move { engine.work(id).await });
+                self.running.insert(task.id(), id);
+            }
+        }
+        Ok(())
+    }
+
+    async fn ended(&mut self, done: Result<(Id, Result<(), LedgerError>), JoinError>) {
+        let task = match &done {
+            Ok((task, _)) => *task,
+            Err(error) => error.id(),
+        };
+        let Some(id) = self.running.remove(&task) else { return };
+        match done {
+            Ok((_, Ok(()))) => {}
+            Ok((_, Err(error))) => log_ledger(id, &error),
+            Err(error) => self.give_up(id, &error).await,
+        }
+    }
+
+    /// A job that met a defect of ours must not stay open, and must not be tried for ever.
+    async fn give_up(&self, id: PartitionId, panic: &JoinError) {
+        tracing::error!(partition = %id, %panic, "a job ended in a panic");
+        let why = Failure::new(FailureCode::Other, "the job met an internal error; the log of the service has it");
+        if let Err(error) = self.engine.give_up(id, why).await {
+            log_ledger(id, &error);
+        }
+    }
+
+    async fn drain(&mut self, grace: Duration) {
+        let all = async {
+            while let Some(done) = self.tasks.join_next_with_id().await {
+                self.ended(done).await;
+            }
+        };
+        if time::timeout(grace, all).await.is_err() {
+            tracing::warn!("jobs are left unfinished; they go on at the next start");
+        }
+    }
+}
+
+fn log_ledger(id: PartitionId, error: &LedgerError) {
+    tracing::error!(partition = %id, error = error as &dyn std::error::Error, "the job's state could not be written");
+}
