@@ -9,17 +9,28 @@ mod call;
 mod docs;
 mod edge;
 mod error;
+mod failures;
 mod format;
 mod normal;
 pub mod operations;
 mod paths;
 mod query;
+mod read;
 mod reply;
 mod schema;
 mod server;
+mod service;
+mod tell;
 pub mod wire;
 
 pub use docs::document;
 pub use edge::router;
 pub use error::ApiError;
 pub use operations::Operations;
+
+use crate::{clock::Clock, ops::Ops};
+
+/// Everything that is served, over the use cases.
+pub fn service(ops: Ops, clock: Clock) -> axum::Router {
+    router(service::Service(ops), clock, || true)
+}

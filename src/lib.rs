@@ -3,9 +3,13 @@
 
 pub mod api;
 pub mod app;
+pub mod archive;
 pub mod clock;
 pub mod domain;
+pub mod engine;
 pub mod job;
 pub mod ledger;
+pub mod ops;
+pub mod reconcile;
 pub mod source;
 pub mod storage;

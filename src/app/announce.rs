@@ -10,7 +10,6 @@ use serde_json::json;
 use super::settings::{HostedPartition, Settings};
 
 /// Prints the three lines for a service that listens on `listening`.
-#[cfg_attr(not(test), expect(dead_code, reason = "the wiring that replaces the stub in `serve` calls it"))]
 pub(super) fn announce(out: &mut impl io::Write, settings: &Settings, listening: SocketAddr) -> io::Result<()> {
     let base = format!("http://{}", reachable(listening));
     writeln!(out, "fabric-backup listens on {base}")?;

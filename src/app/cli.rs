@@ -12,6 +12,7 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf, absolute},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -62,6 +63,9 @@ struct ServeOptions {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
+
+/// How long threads that still read or write may take once everything else has ended.
+const LAST_GRACE: Duration = Duration::from_secs(5);
 
 /// Why the program ends with another code than 0.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +132,7 @@ fn serve(options: ServeOptions) -> Result<(), CliError> {
     let quickstart = options.config.is_none();
     let settings = settings(options)?;
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let listen = settings.listen;
         let listener = TcpListener::bind(listen).await.map_err(|source| CliError::Listen { listen, source })?;
         create_directories(&settings)?;
@@ -136,7 +140,10 @@ fn serve(options: ServeOptions) -> Result<(), CliError> {
             quickstart::prepare(&settings)?;
         }
         Ok(serve::run(settings, listener).await?)
-    })
+    });
+    // A thread that is stuck in a file system must not keep the process.
+    runtime.shutdown_timeout(LAST_GRACE);
+    served
 }
 
 fn settings(options: ServeOptions) -> Result<Settings, CliError> {

@@ -1,24 +1,112 @@
 //! Wires the floors together and serves until it is told to stop.
+//!
+//! The order matters: the state of every partition is put in order before the first request is answered, and the jobs are
+//! let go only after the last one.
 
-use tokio::net::TcpListener;
+use std::{io, time::Duration};
 
-use super::settings::Settings;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    time,
+};
+
+use super::{
+    announce::announce,
+    settings::{HostedPartition, Settings, SourceSettings},
+};
+use crate::{
+    api,
+    archive::Catalog,
+    clock::Clock,
+    engine::{Engine, Hosted},
+    ledger::{Ledger, LedgerError},
+    ops::Ops,
+    reconcile::Reconciler,
+    source::Source,
+    storage::{StoreSettings, Stores},
+};
+
+/// How long requests, and after them jobs, may take to end when the service is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Why serving ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ServeError {
-    /// Not built yet.
-    #[error("this build cannot do that yet: the service is not wired")]
-    NotWired,
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The socket, a signal or standard output failed.
+    #[error("cannot serve")]
+    Io(#[from] io::Error),
+    /// The document cannot be written as JSON.
+    #[error("cannot write the document")]
+    Document(#[from] serde_json::Error),
 }
 
 /// Serves `settings` on `listener` until SIGTERM or SIGINT.
-#[expect(clippy::unused_async, reason = "the wiring that replaces this stub is async")]
-pub(super) async fn run(_settings: Settings, _listener: TcpListener) -> Result<(), ServeError> {
-    Err(ServeError::NotWired)
+pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(), ServeError> {
+    let clock = Clock::system();
+    let ledger = Ledger::open(&settings.ledger_file())?;
+    let catalog = Catalog::new(Stores::new(store_settings(&settings), clock.clone()));
+    let engine =
+        Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get());
+    let reconciler = Reconciler::new(engine, ledger.clone());
+    reconciler.recover().await?;
+    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (stop, stopped) = watch::channel(false);
+    let jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
+    let partitions = settings.partitions.iter().map(|hosted| hosted.partition.clone()).collect();
+    let router = api::service(Ops::new(partitions, catalog, ledger, clock.clone()), clock);
+    announce(&mut io::stdout(), &settings, listener.local_addr()?)?;
+    tokio::spawn(stop_on(signals, stop));
+    serve(listener, router, stopped).await?;
+    if jobs.await.is_err() {
+        tracing::error!("the jobs ended in a panic");
+    }
+    Ok(())
+}
+
+/// Answers requests until told to stop, then lets the open ones end.
+async fn serve(listener: TcpListener, router: axum::Router, stopped: watch::Receiver<bool>) -> io::Result<()> {
+    let told = |mut stopped: watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let served = axum::serve(listener, router).with_graceful_shutdown(told(stopped.clone()));
+    tokio::select! {
+        ended = async { served.await } => ended,
+        () = async { told(stopped).await; time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+async fn stop_on((mut terminate, mut interrupt): (Signal, Signal), stop: watch::Sender<bool>) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("told to stop");
+    stop.send_replace(true);
+}
+
+fn hosted(settings: &Settings) -> Vec<Hosted> {
+    let persisted = settings.partitions.iter().filter_map(|hosted| match hosted {
+        HostedPartition { partition, source: Some(SourceSettings::Directory(path)) } => {
+            Some(Hosted { partition: partition.clone(), source: Source::directory(path) })
+        }
+        HostedPartition { source: None, .. } => None,
+    });
+    persisted.collect()
+}
+
+fn store_settings(settings: &Settings) -> StoreSettings {
+    StoreSettings {
+        share_roots: settings.file_share.roots.clone(),
+        mounts: settings.file_share.mounts.iter().cloned().collect(),
+    }
 }
 
 /// The document that `/openapi.json` serves.
 pub(super) fn openapi() -> Result<String, ServeError> {
-    Err(ServeError::NotWired)
+    Ok(serde_json::to_string_pretty(api::document())?)
 }

@@ -1,0 +1,40 @@
+//! The one table: what a use case answers with -> status, published code, public message.
+
+use axum::http::StatusCode;
+
+use super::{ApiError, tell, wire::FabricErrorCodes as Codes};
+use crate::{domain::FailureCode, ops::Error};
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        let (status, code) = match &error {
+            Error::PartitionNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEPartitionNotFound),
+            Error::NotPersisted(_) => (StatusCode::BAD_REQUEST, Codes::FabricEInvalidForStatelessServices),
+            Error::BackupNotEnabled(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupNotEnabled),
+            Error::BackupInProgress(_) => (StatusCode::CONFLICT, Codes::FabricEBackupInProgress),
+            Error::RestoreInProgress(_) => (StatusCode::CONFLICT, Codes::FabricERestoreInProgress),
+            Error::Location(_) | Error::Name(_) | Error::Foreign(_) | Error::Token => {
+                (StatusCode::BAD_REQUEST, Codes::EInvalidarg)
+            }
+            Error::OtherBackup { .. } | Error::OtherKeys { .. } => {
+                (StatusCode::BAD_REQUEST, Codes::FabricERestoreSourceTargetPartitionMismatch)
+            }
+            Error::Unreadable { .. } => (StatusCode::INTERNAL_SERVER_ERROR, Codes::FabricERestoreSafeCheckFailed),
+            Error::Catalog(error) => (store_status(error.code()), tell::code(error.code())),
+            Error::Ledger(_) => return Self::internal(error),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+fn store_status(code: FailureCode) -> StatusCode {
+    match code {
+        FailureCode::InvalidArgument => StatusCode::BAD_REQUEST,
+        FailureCode::NotBuilt => StatusCode::NOT_IMPLEMENTED,
+        FailureCode::AccessDenied => StatusCode::FORBIDDEN,
+        FailureCode::NotFound => StatusCode::NOT_FOUND,
+        FailureCode::Timeout | FailureCode::Unreachable => StatusCode::GATEWAY_TIMEOUT,
+        FailureCode::Aborted => StatusCode::SERVICE_UNAVAILABLE,
+        FailureCode::Damaged | FailureCode::Other => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

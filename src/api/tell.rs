@@ -1,0 +1,169 @@
+//! From the domain to the wire: progress and lists, with the published values for "not yet".
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use uuid::Uuid;
+
+use super::wire;
+use crate::{
+    archive::Found,
+    domain::{BackupPoint, Epoch, Failure, FailureCode, PartitionId, PartitionKind},
+    job::{BackupJob, RestoreJob, State},
+    ops::{Item, Listing},
+};
+
+/// The progress of the latest backup. Until it is done its fields have the published placeholders.
+pub(super) fn backup_progress(job: BackupJob) -> wire::BackupProgressInfo {
+    let state = match &job.state {
+        State::Accepted => wire::BackupState::Accepted,
+        State::Running | State::Committing => wire::BackupState::BackupInProgress,
+        State::Succeeded(_) => wire::BackupState::Success,
+        State::Failed(_) => wire::BackupState::Failure,
+        State::TimedOut(_) => wire::BackupState::Timeout,
+    };
+    let (done, why) = match job.state {
+        State::Succeeded(done) => (Some(done.point), None),
+        State::Failed(why) | State::TimedOut(why) => (None, Some(why)),
+        State::Accepted | State::Running | State::Committing => (None, None),
+    };
+    wire::BackupProgressInfo {
+        backup_state: Some(state),
+        time_stamp_utc: Some(done.as_ref().map_or_else(never, |point| point.created)),
+        backup_id: Some(done.as_ref().map_or(Uuid::nil(), |point| point.id)),
+        epoch_of_last_backup_record: done.as_ref().map(|point| epoch(point.epoch)),
+        lsn_of_last_backup_record: Some(done.as_ref().map_or(0, |point| point.lsn)),
+        backup_location: done.map(|point| point.location.0),
+        failure_error: why.map(failure),
+    }
+}
+
+/// The progress of the latest restore. What is being restored shows from the start; when it was done, only at the end.
+pub(super) fn restore_progress(job: RestoreJob) -> wire::RestoreProgressInfo {
+    let state = match &job.state {
+        State::Accepted => wire::RestoreState::Accepted,
+        State::Running | State::Committing => wire::RestoreState::RestoreInProgress,
+        State::Succeeded(_) => wire::RestoreState::Success,
+        State::Failed(_) => wire::RestoreState::Failure,
+        State::TimedOut(_) => wire::RestoreState::Timeout,
+    };
+    let (finished, why) = match job.state {
+        State::Succeeded(restored) => (Some(restored.finished), None),
+        State::Failed(why) | State::TimedOut(why) => (None, Some(why)),
+        State::Accepted | State::Running | State::Committing => (None, None),
+    };
+    let shown = why.is_none().then_some(&job.task.point);
+    wire::RestoreProgressInfo {
+        restore_state: Some(state),
+        time_stamp_utc: Some(finished.unwrap_or_else(never)),
+        restored_epoch: shown.map(|point| epoch(point.epoch)),
+        restored_lsn: Some(shown.map_or(0, |point| point.lsn)),
+        failure_error: why.map(failure),
+    }
+}
+
+/// A page of backups. As in every published example its token is empty at the end.
+pub(super) fn backups(listing: Listing) -> wire::PagedBackupInfoList {
+    wire::PagedBackupInfoList {
+        continuation_token: Some(listing.next.unwrap_or_default()),
+        items: Some(listing.items.into_iter().map(item).collect()),
+    }
+}
+
+fn item(item: Item) -> wire::BackupInfo {
+    match item {
+        Item::Backup(found) => backup(found),
+        Item::Unlisted(why) => wire::BackupInfo { failure_error: Some(failure(why)), ..nothing() },
+    }
+}
+
+fn backup(found: Found) -> wire::BackupInfo {
+    let place = wire::BackupInfo {
+        application_name: Some(found.place.application.to_string()),
+        service_name: Some(found.place.service.to_string()),
+        backup_location: Some(found.location.0),
+        creation_time_utc: Some(found.time),
+        ..nothing()
+    };
+    match found.point {
+        Ok(point) => described(place, found.place.partition, point),
+        Err(error) => {
+            let why = Failure::new(FailureCode::Damaged, error.to_string());
+            wire::BackupInfo { failure_error: Some(failure(why)), ..place }
+        }
+    }
+}
+
+fn described(place: wire::BackupInfo, partition: PartitionId, point: BackupPoint) -> wire::BackupInfo {
+    let kind = if point.is_full() { wire::BackupType::Full } else { wire::BackupType::Incremental };
+    wire::BackupInfo {
+        backup_id: Some(point.id),
+        backup_chain_id: Some(point.chain_id),
+        partition_information: Some(partition_information(partition, point.partition)),
+        backup_type: Some(kind),
+        epoch_of_last_backup_record: Some(epoch(point.epoch)),
+        lsn_of_last_backup_record: Some(point.lsn),
+        creation_time_utc: Some(point.created),
+        service_manifest_version: Some(point.manifest_version),
+        ..place
+    }
+}
+
+/// An item that says nothing but, later, why.
+fn nothing() -> wire::BackupInfo {
+    wire::BackupInfo {
+        backup_id: Some(Uuid::nil()),
+        backup_chain_id: None,
+        application_name: None,
+        service_name: None,
+        partition_information: None,
+        backup_location: None,
+        backup_type: None,
+        epoch_of_last_backup_record: None,
+        lsn_of_last_backup_record: None,
+        creation_time_utc: None,
+        service_manifest_version: None,
+        failure_error: None,
+    }
+}
+
+fn partition_information(id: PartitionId, kind: PartitionKind) -> wire::PartitionInformation {
+    let id = Some(id.0);
+    match kind {
+        PartitionKind::Singleton => wire::PartitionInformation::Singleton(wire::SingletonPartitionInformation { id }),
+        PartitionKind::Int64Range(range) => {
+            let (low_key, high_key) = (Some(range.low), Some(range.high));
+            wire::PartitionInformation::Int64Range(wire::Int64RangePartitionInformation { id, low_key, high_key })
+        }
+        PartitionKind::Named(name) => {
+            wire::PartitionInformation::Named(wire::NamedPartitionInformation { id, name: Some(name) })
+        }
+    }
+}
+
+fn epoch(epoch: Epoch) -> wire::Epoch {
+    wire::Epoch { configuration_version: Some(epoch.configuration), data_loss_version: Some(epoch.data_loss) }
+}
+
+fn failure(why: Failure) -> wire::FabricErrorError {
+    wire::FabricErrorError { code: code(why.code), message: Some(why.message) }
+}
+
+/// The published name of each kind of failure.
+pub(super) fn code(code: FailureCode) -> wire::FabricErrorCodes {
+    use wire::FabricErrorCodes as Codes;
+    match code {
+        FailureCode::InvalidArgument => Codes::EInvalidarg,
+        FailureCode::NotBuilt => Codes::ENotimpl,
+        FailureCode::AccessDenied => Codes::EAccessdenied,
+        FailureCode::NotFound => Codes::FabricEFileNotFound,
+        FailureCode::Timeout => Codes::FabricETimeout,
+        FailureCode::Unreachable => Codes::FabricECommunicationError,
+        FailureCode::Damaged => Codes::FabricERestoreSafeCheckFailed,
+        FailureCode::Aborted => Codes::EAbort,
+        FailureCode::Other => Codes::EFail,
+    }
+}
+
+/// The published value of a time that has not come.
+fn never() -> DateTime<Utc> {
+    NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default().and_time(NaiveTime::MIN).and_utc()
+}
