@@ -15,6 +15,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use error::Error;
 pub use list::{Entity, Item, Listing, Page, Query};
 pub use restore::RestoreRequest;
+// What answers are made of.
+pub use crate::{
+    archive::Found,
+    job::{BackupJob, RestoreJob, State},
+};
 
 use crate::{
     archive::Catalog,

@@ -26,7 +26,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("engine", 3, &["archive", "source", "ledger", "policy", "chain", "job", "clock"]),
     ("ops", 3, &["ledger", "archive", "policy", "job", "clock"]),
     ("reconcile", 4, &["engine", "ledger", "policy", "clock"]),
-    ("api", 4, &["ops"]),
+    ("api", 4, &["ops", "clock"]),
     (
         "app",
         5,

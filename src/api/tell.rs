@@ -5,10 +5,8 @@ use uuid::Uuid;
 
 use super::wire;
 use crate::{
-    archive::Found,
     domain::{BackupPoint, Epoch, Failure, FailureCode, PartitionId, PartitionKind},
-    job::{BackupJob, RestoreJob, State},
-    ops::{Item, Listing},
+    ops::{BackupJob, Found, Item, Listing, RestoreJob, State},
 };
 
 /// The progress of the latest backup. Until it is done its fields have the published placeholders.
@@ -21,10 +19,11 @@ pub(super) fn backup_progress(job: BackupJob) -> wire::BackupProgressInfo {
         State::TimedOut(_) => wire::BackupState::Timeout,
     };
     let (done, why) = match job.state {
-        State::Succeeded(done) => (Some(done.point), None),
+        State::Succeeded(done) => (Some(done), None),
         State::Failed(why) | State::TimedOut(why) => (None, Some(why)),
         State::Accepted | State::Running | State::Committing => (None, None),
     };
+    let (done, notes) = done.map(|done| (done.point, done.notes)).unzip();
     wire::BackupProgressInfo {
         backup_state: Some(state),
         time_stamp_utc: Some(done.as_ref().map_or_else(never, |point| point.created)),
@@ -33,6 +32,7 @@ pub(super) fn backup_progress(job: BackupJob) -> wire::BackupProgressInfo {
         lsn_of_last_backup_record: Some(done.as_ref().map_or(0, |point| point.lsn)),
         backup_location: done.map(|point| point.location.0),
         failure_error: why.map(failure),
+        notes: notes.filter(|notes| !notes.is_empty()),
     }
 }
 
