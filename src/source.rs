@@ -1,25 +1,26 @@
 //! A partition's state as a tree on disk: read so that what is read was there, replaced so that it is never half there.
 //!
 //! Owns every system call on a state. Never follows a symbolic link: each step of a path is opened relative to the
-//! directory before it with `O_NOFOLLOW`, so a component that turns into a link under our hands is an error, not a leak.
+//! directory before it with `O_NOFOLLOW`, so a part that turns into a link under our hands is an error, not a leak.
 //!
 //! **Reading** is a seqlock. [`Source::snapshot`] walks once and keeps 16 bytes an entry: a hash of its path and one of
 //! its *stamp* (device, inode, type and mode, size, mtime, ctime). Every later walk and every opened file is held
 //! against them, and [`Snapshot::verify`] looks at the whole tree once more after the last byte was read. If each stamp
 //! is then what it was before the first byte, nothing moved in between, provided that a later change cannot repeat a
-//! stamp. The kernel's stamps move in ticks of up to 10 ms, so a file written in the tick of its own walk could be written
-//! again unseen. The first walk therefore accepts a stamp only once it is 20 ms old, and waits for younger ones; a thing
-//! that is never quiet for that long is [`SourceError::Changed`]. ctime cannot be set by programs, so a restored mtime
-//! hides nothing. Not seen: one in-place `write` call that itself lasts over 20 ms, a change through a memory map that the
-//! kernel has not written back, and changes on a network file system whose server's clock is not ours.
+//! stamp. The kernel's stamps move in ticks of up to 10 ms, so a file written in the tick of its own walk could be
+//! written again unseen. The first walk therefore accepts a stamp only once it is 20 ms old, and waits for younger
+//! ones; what is never quiet for that long is [`SourceError::Changed`]. ctime cannot be set by programs, so a restored
+//! mtime hides nothing. Not seen: a single in-place `write` call that itself lasts over 20 ms, a change through a
+//! memory map that the kernel has not noted yet, and changes on a network file system whose clock is not ours.
 //!
 //! The root itself must be a directory, not a link to one: a swap would replace the link. Other file systems mounted
 //! inside are part of the state. Two hard links are two files. Owners, extended attributes and ACLs are not carried.
 //!
 //! **Replacing** happens beside the state, on its file system, in `<parent>/.<name>.fabric-backup/` (mode 0700):
 //! `staging/` is the tree that grows, `undo/` the state before the last restore (exactly one, kept until the next
-//! restore), `intent` and `restored` name a job, `trash/` is what is being deleted. How a kill at any moment is survived is
-//! argued in `annex`.
+//! restore), `intent` and `restored` name a job, `trash/` is what is being deleted. How a kill at any moment is
+//! survived is argued in `annex`. The file system must be able to exchange two directories (`renameat2`); the
+//! state may not be a mount point itself. Both are errors that say what to do.
 
 mod annex;
 mod crash;
@@ -66,9 +67,10 @@ impl Source {
         Staging::begin(&self.root, job)
     }
 
-    /// Finishes or discards what a killed process left. Call it at start-up, and when [`Sealed::swap`] failed.
+    /// Finishes or discards what a killed process left. Call it at start-up, and when [`Sealed::swap`] failed; then ask
+    /// [`Self::restored_job`], which knows more: a swap that failed late may be finished before this is called.
     pub fn recover(&self) -> Result<Recovered, SourceError> {
-        Annex::find(&self.root)?.map_or(Ok(Recovered::Nothing), |annex| annex.settle())
+        Annex::find(&self.root)?.map_or(Ok(Recovered::Nothing), |annex| annex.recover())
     }
 
     /// The job of the last completed swap, on disk since before that swap was reported. Call [`Self::recover`] first.

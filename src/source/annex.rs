@@ -1,20 +1,21 @@
 //! The directory beside a state where restores happen, and the swap that a kill cannot split.
 //!
-//! The exchange of state and `staging` is one step of the file system. What surrounds it is told apart by `intent`, which
-//! names the job and the inode of the restored tree and is durable before the exchange:
+//! The exchange of state and `staging` is one step of the file system. What surrounds it is told apart by `intent`,
+//! which names the job and the inode of the restored tree and is durable before the exchange:
 //!
 //! | on disk | what happened | what [`Annex::settle`] does |
 //! |---|---|---|
 //! | no `intent` | a restore did not get as far as its swap | deletes `staging` |
-//! | `intent`, and `staging` is the inode it names | not yet exchanged | forgets `intent`, then deletes `staging` |
-//! | `intent`, and `staging` is another inode | exchanged: `staging` is the previous state | keeps it as `undo`, then `intent` becomes `restored` |
-//! | `intent`, no `staging`, the state is the inode it names | exchanged, and the previous state, if any, is kept already | `intent` becomes `restored` |
-//! | `intent`, no `staging`, another state | somebody deleted `staging` by hand | forgets `intent` |
+//! | `intent`, `staging` is the inode it names | not exchanged | forgets `intent`, deletes `staging` |
+//! | `intent`, `staging` is another | exchanged; `staging` is the previous state | keeps that as `undo`, completes |
+//! | `intent`, no `staging`, it names the state | exchanged; the previous state, if any, is kept | completes |
+//! | `intent`, no `staging`, it does not | somebody deleted `staging` by hand | forgets `intent` |
 //!
-//! Each step is durable before the next, so power loss cannot reorder them. `undo` is only ever renamed into place, never
-//! filled; the older one goes to `trash` first, and `trash` is deleted last, whenever it is found. Nothing but a tree that is proved to
-//! be ours to delete is deleted: `staging` without an `intent` can only have been made by a restore. Where there was no
-//! state before, an older `undo` stays as it is. A lock on the directory keeps two restores of one state apart.
+//! To complete is to rename `intent` to `restored`. Each step is durable before the next, so power loss cannot reorder
+//! them. `undo` is only ever renamed into place, never filled; the older one goes to `trash`, which is deleted last
+//! and whenever it is found. Nothing is deleted but what is proved ours: a `staging` without an `intent` can only have
+//! been made by a restore. Where there was no state before, an older `undo` stays as it is. A lock on the directory
+//! keeps two restores of one state apart.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -134,8 +135,20 @@ impl Annex {
     /// Finishes or discards, whichever the table of this module says, and deletes what is left over.
     pub(super) fn settle(&self) -> Result<Recovered, SourceError> {
         let recovered = self.decide()?;
-        self.remove(TRASH)?;
+        self.clear()?;
         Ok(recovered)
+    }
+
+    /// The same, where what happened matters more than what is left over: the next restore deletes that or fails.
+    pub(super) fn recover(&self) -> Result<Recovered, SourceError> {
+        let recovered = self.decide()?;
+        drop(self.clear());
+        Ok(recovered)
+    }
+
+    fn clear(&self) -> Result<(), SourceError> {
+        self.remove(DRAFT)?;
+        self.remove(TRASH)
     }
 
     fn decide(&self) -> Result<Recovered, SourceError> {

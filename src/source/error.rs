@@ -4,6 +4,8 @@ use std::{error::Error, io};
 
 use rustix::io::Errno;
 
+use super::dirfd::escape;
+
 /// Why a state could not be read or replaced. Paths inside the state are relative to its root, `.` being the root.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -84,26 +86,31 @@ impl SourceError {
     }
 
     pub(super) fn changed(path: impl Into<String>) -> Self {
-        Self::Changed { path: path.into() }
+        Self::Changed { path: shown(path) }
     }
 
     pub(super) fn refused(path: impl Into<String>, why: &'static str) -> Self {
-        Self::Refused { path: path.into(), why }
+        Self::Refused { path: shown(path), why }
     }
 
     pub(super) fn io(doing: &'static str, path: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self::Io { doing, path: path.into(), source: source.into() }
+        Self::Io { doing, path: shown(path), source: source.into() }
     }
 
     /// What a failed look at something that the walk has seen means.
     pub(super) fn reading(path: impl Into<String>, need: &'static str, errno: Errno) -> Self {
-        let path = path.into();
+        let path = shown(path);
         match errno {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE | Errno::NXIO => Self::Changed { path },
             Errno::ACCESS | Errno::PERM => Self::Denied { path, need, source: errno.into() },
             errno => Self::io("reading", path, errno),
         }
     }
+}
+
+/// A line break in a name must not break a log.
+fn shown(path: impl Into<String>) -> String {
+    escape(path.into().as_bytes())
 }
 
 impl From<SourceError> for io::Error {

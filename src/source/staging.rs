@@ -3,12 +3,12 @@
 //! Trusts no entry: a parent is a directory that this staging made, opened without following anything, and a name is
 //! made only once. So nothing lands outside, whatever the archive says.
 //!
-//! Everything is made durable by one `syncfs` when the tree is sealed: a flush per file would cost a journal commit per
-//! file, hours for a state of many small ones. It goes through the descriptor opened before the first write, and on Linux
-//! 5.8 and later it reports every write-back error since then.
+//! Everything is made durable by one `syncfs` when the tree is sealed: a flush per file would cost a journal commit
+//! per file, which adds up in a state of many small ones. It goes through the descriptor opened before the first write,
+//! and on Linux 5.8 and later it reports every write-back error since then.
 //!
-//! The root keeps the mode of the present state's root, or gets 0700. Run as root, everything is given to the owner of the present
-//! state's root; otherwise it belongs to this process.
+//! The root keeps the mode of the present state's root, or gets 0700. Run as root, everything is given to the owner of
+//! the present state's root; otherwise it belongs to this process.
 
 use std::{
     fs::File,
@@ -144,8 +144,8 @@ impl Staging {
 }
 
 impl Sealed {
-    /// Puts the tree in the state's place in one step, and keeps the previous state as the undo point. An error can come
-    /// after the step: then call [`super::Source::recover`], and [`super::Source::restored_job`] tells.
+    /// Puts the tree in the state's place in one step, and keeps the previous state as the undo point. An error can
+    /// come after the step: then call [`super::Source::recover`], and [`super::Source::restored_job`] tells.
     pub fn swap(self) -> Result<(), SourceError> {
         self.0.annex.swap(self.0.job)
     }

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use rustix::process::geteuid;
+use proptest::prelude::*;
+use rustix::{
+    fs::{AtFlags, CWD, Timespec, Timestamps, utimensat},
+    process::geteuid,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -102,6 +106,72 @@ fn rich_tree(root: &Path) {
     let before_1970 = UNIX_EPOCH - Duration::new(3600, 999_999_999);
     fs::File::open(root.join("d/deep")).unwrap().set_modified(before_1970).unwrap();
     fs::File::open(root.join(".empty")).unwrap().set_modified(UNIX_EPOCH + Duration::new(4_000_000_000, 1)).unwrap();
+}
+
+#[derive(Debug, Clone)]
+enum Thing {
+    Directory,
+    Link(String),
+    File(Vec<u8>),
+}
+
+/// A name in one of a few directories, which may turn out to be taken or to lie below no directory.
+fn thing() -> impl Strategy<Value = (String, Thing, u32, (i64, u32))> {
+    let kind = prop_oneof![
+        Just(Thing::Directory),
+        "[a-c./ü]{1,8}".prop_map(Thing::Link),
+        proptest::collection::vec(0..2_u8, 0..5000).prop_map(Thing::File),
+    ];
+    let time = (-(1_i64 << 31)..1 << 33, 0..1_000_000_000_u32);
+    ("[a-c](/[a-c.!ü][a-c]){0,3}", kind, 0..=0o7777_u32, time)
+}
+
+/// Makes what fits, then gives it its attributes.
+fn make(root: &Path, things: &[(String, Thing, u32, (i64, u32))]) {
+    let fits = |path: &Path| {
+        let inside = path.parent().is_some_and(|parent| fs::symlink_metadata(parent).is_ok_and(|meta| meta.is_dir()));
+        inside && fs::symlink_metadata(path).is_err()
+    };
+    let mut dressed = Vec::new();
+    for (name, thing, mode, time) in things {
+        let path = root.join(name);
+        match thing {
+            _ if !fits(&path) => continue,
+            Thing::Link(target) => {
+                symlink(target, path).unwrap();
+                continue;
+            }
+            Thing::Directory => fs::create_dir(&path).unwrap(),
+            Thing::File(bytes) => fs::write(&path, bytes).unwrap(),
+        }
+        dressed.push((path, *mode, *time));
+    }
+    for (path, mode, time) in dressed {
+        dress(&path, mode, time);
+    }
+}
+
+fn dress(path: &Path, mode: u32, (tv_sec, nanoseconds): (i64, u32)) {
+    let last_modification = Timespec { tv_sec, tv_nsec: nanoseconds.into() };
+    utimensat(CWD, path, &Timestamps { last_access: last_modification, last_modification }, AtFlags::empty()).unwrap();
+    // What it may not read, somebody other than root could not copy.
+    let mode = if geteuid().is_root() { mode } else { mode | 0o700 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_tree_comes_back_as_it_was(things in proptest::collection::vec(thing(), 0..40)) {
+        let (temp, from, to) = places();
+        make(&temp.path().join("from"), &things);
+        copy(&from.snapshot().unwrap(), &to);
+        let before = contents(&from);
+        let parts = |(entry, _): &(Entry, _)| entry.path.as_str().split('/').map(str::to_owned).collect::<Vec<_>>();
+        prop_assert!(before.is_sorted_by_key(parts));
+        prop_assert_eq!(before, contents(&to));
+    }
 }
 
 fn places() -> (TempDir, Source, Source) {

@@ -43,13 +43,21 @@ pub(super) fn look(dir: impl AsFd, name: &CStr) -> Result<Stat, Errno> {
 
 /// Looks at a name until its stamp is older than a tick. `None`: it never rested.
 pub(super) fn look_at_rest(dir: impl AsFd, name: &CStr) -> Result<Option<Stat>, Errno> {
-    let mut last = look(&dir, name)?;
+    look_until(|| look(&dir, name), is_young, || thread::sleep(GRAIN))
+}
+
+fn look_until(
+    look: impl Fn() -> Result<Stat, Errno>,
+    is_young: impl Fn(&Stat) -> bool,
+    mut pause: impl FnMut(),
+) -> Result<Option<Stat>, Errno> {
+    let mut last = look()?;
     for _ in 0..LOOKS {
         if !is_young(&last) {
             return Ok(Some(last));
         }
-        thread::sleep(GRAIN);
-        let now = look(&dir, name)?;
+        pause();
+        let now = look()?;
         // A whole grain has passed over this stamp, whatever our clock says.
         if stamp(&now) == stamp(&last) {
             return Ok(Some(now));
@@ -59,10 +67,44 @@ pub(super) fn look_at_rest(dir: impl AsFd, name: &CStr) -> Result<Option<Stat>, 
     Ok(None)
 }
 
-/// Whether a change right now could leave the same ctime. Stamps that lie far ahead come from a clock that was set back.
+/// Whether a change right now could leave the same ctime. One far ahead comes from a clock that was set back.
 fn is_young(stat: &Stat) -> bool {
     let changed = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
     let now = Clock::system().now();
     let now = i128::from(now.timestamp()) * 1_000_000_000 + i128::from(now.timestamp_subsec_nanos());
     now.abs_diff(changed) < GRAIN.as_nanos()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, io::Write};
+
+    use rustix::fs::fstat;
+
+    use super::{LOOKS, look_until, stamp};
+
+    /// Looks at a file that always seems young and grows during the first so many pauses. How many were there?
+    fn pauses(growing: usize) -> (Option<u64>, usize) {
+        let (file, pauses) = (tempfile::tempfile().unwrap(), Cell::new(0));
+        let pause = || {
+            pauses.set(pauses.get() + 1);
+            if pauses.get() <= growing {
+                (&file).write_all(b"+").unwrap();
+            }
+        };
+        let found = look_until(|| fstat(&file), |_| true, pause).unwrap();
+        assert!(found.is_none_or(|found| stamp(&found) == stamp(&fstat(&file).unwrap())), "an old look was taken");
+        (found.map(|found| u64::try_from(found.st_size).unwrap()), pauses.get())
+    }
+
+    #[test]
+    fn a_young_stamp_counts_once_it_has_outlived_a_pause() {
+        assert_eq!(pauses(0), (Some(0), 1));
+        assert_eq!(pauses(3), (Some(3), 4));
+    }
+
+    #[test]
+    fn what_changes_in_every_pause_never_rests() {
+        assert_eq!(pauses(usize::MAX), (None, LOOKS));
+    }
 }
