@@ -36,15 +36,15 @@ use trouble::Trouble;
 use upload::AzureUpload;
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// A read that brings no byte for so long has failed, and no question is asked again after so long.
+/// A question that brings no byte for so long has failed, and none is asked again after so long. A small write is one.
 const QUESTION: Duration = Duration::from_secs(20);
 /// A part of 8 MiB may take so long to send: 70 KB/s, four at a time.
-const TRANSFER: Duration = Duration::from_secs(120);
+const TRANSFER: Duration = Duration::from_mins(2);
 /// How long a part is tried again.
-const TRANSFER_RETRIES: Duration = Duration::from_secs(60);
+const TRANSFER_RETRIES: Duration = Duration::from_mins(1);
 
 /// How often a write whose fate is unknown is repeated.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 2;
 
 /// The metadata that tells one attempt to write a blob from another.
 const ATTEMPT: &str = "fabricbackupattempt";
@@ -72,7 +72,7 @@ impl Azure {
         };
         let questions = build(QUESTION, QUESTION).map_err(client)?;
         let transfers = build(TRANSFER, TRANSFER_RETRIES).map_err(client)?;
-        let requests = Requests::new(account, container, options(account, TRANSFER), &transfers).map_err(client)?;
+        let requests = Requests::new(account, container, &options(account, TRANSFER), &transfers).map_err(client)?;
         let description = format!("container {container} of account {}", account.name);
         let name = container.to_owned();
         Ok(Self(Arc::new(Container { description, name, questions, transfers, requests, clock })))
@@ -157,32 +157,49 @@ impl Container {
     async fn put(&self, key: &str, data: Bytes, id: &str) -> Result<(), Trouble> {
         let attributes = Attributes::from_iter([(Attribute::Metadata(ATTEMPT.into()), id.to_owned())]);
         let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
-        self.transfers.put_opts(&path(key)?, data.into(), options).await?;
+        self.questions.put_opts(&path(key)?, data.into(), options).await?;
         Ok(())
     }
 
     async fn read_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, Trouble> {
+        let start = range.start;
         if range.is_empty() {
-            self.requests.facts(key).await?;
-            return Ok(Bytes::new());
+            return self.requests.facts(key).await.map(|_| Bytes::new());
         }
         match self.questions.get_range(&path(key)?, range).await.map_err(Trouble::from) {
-            Err(trouble) if trouble.is_past_the_end() => Ok(Bytes::new()),
+            Err(trouble) if trouble.may_be_past_the_end() => self.nothing_after(key, start, trouble).await,
             answer => answer,
         }
     }
 
+    /// No bytes, if that is what is left of the blob.
+    async fn nothing_after(&self, key: &str, start: u64, trouble: Trouble) -> Result<Bytes, Trouble> {
+        let size = self.requests.facts(key).await?.size;
+        if start >= size { Ok(Bytes::new()) } else { Err(trouble) }
+    }
+
     async fn list(&self, prefix: &str) -> Result<Vec<Object>, Trouble> {
-        let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
-        let mut found = Vec::new();
+        let mut found = self.named_exactly(prefix).await?;
+        let text = Some(prefix).filter(|prefix| !prefix.is_empty());
         let mut options = PaginatedListOptions::default();
         loop {
-            let page = self.questions.list_paginated(prefix, options).await?;
+            let page = self.questions.list_paginated(text, options).await?;
             found.extend(page.result.objects.into_iter().map(|o| Object { key: o.location.into(), size: o.size }));
             if page.page_token.is_none() {
                 return Ok(found);
             }
             options = PaginatedListOptions { page_token: page.page_token, ..PaginatedListOptions::default() };
+        }
+    }
+
+    /// The blob whose name is the whole prefix: `object_store` takes it for a folder and leaves it out.
+    async fn named_exactly(&self, prefix: &str) -> Result<Vec<Object>, Trouble> {
+        if prefix.is_empty() || prefix.ends_with('/') {
+            return Ok(Vec::new());
+        }
+        match self.requests.facts(prefix).await {
+            Err(trouble) if trouble.is_absence() => Ok(Vec::new()),
+            answer => Ok(vec![Object { key: prefix.to_owned(), size: answer?.size }]),
         }
     }
 

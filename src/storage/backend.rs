@@ -1,4 +1,5 @@
 //! What an adapter must do. The promises are those of the module [`storage`](super); the facade has checked the keys.
+//! Nothing happens before the answer is polled: a decorator may look on first.
 
 use std::ops::Range;
 

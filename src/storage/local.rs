@@ -65,6 +65,13 @@ impl Local {
     }
 }
 
+fn refuse_links(directory: &Path) -> io::Result<()> {
+    if fs::canonicalize(directory)? == directory {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, LinkOnTheWay))
+}
+
 /// A panic over there goes on here.
 fn finished<T>(joined: Result<T, tokio::task::JoinError>) -> T {
     joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
@@ -86,15 +93,8 @@ impl Directory {
     /// Where the object of that key lies. The directories on the way are real ones, or this is an error.
     fn place(&self, key: &str) -> io::Result<PathBuf> {
         let path = self.path.join(key);
-        self.refuse_links(path.parent().unwrap_or(&self.path))?;
+        refuse_links(path.parent().unwrap_or(&self.path))?;
         Ok(path)
-    }
-
-    fn refuse_links(&self, directory: &Path) -> io::Result<()> {
-        if fs::canonicalize(directory)? == directory {
-            return Ok(());
-        }
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, LinkOnTheWay))
     }
 
     fn open(&self, key: &str) -> io::Result<File> {
@@ -154,7 +154,7 @@ impl Directory {
     ) -> io::Result<()> {
         // A trailing slash that an empty folder leaves would not be what canonicalize answers.
         let directory: PathBuf = directory.components().collect();
-        self.refuse_links(&directory)?;
+        refuse_links(&directory)?;
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let kind = entry.file_type()?;
@@ -263,6 +263,7 @@ impl Backend for Local {
     fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
         let start = |directory: &Arc<Directory>, key: &str| {
             let unfinished = Unfinished::start(directory, key)?;
+            unfinished.sweep()?;
             Ok(Box::new(LocalUpload::new(unfinished)) as Box<dyn Upload>)
         };
         self.on_a_thread("write", key, start).boxed()

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures::future::{BoxFuture, FutureExt, ready};
+use futures::FutureExt;
 
 use super::{
     ErrorKind, Object, StorageError,
@@ -38,45 +38,47 @@ impl Memory {
     }
 }
 
-fn now<'a, T: Send + 'a>(answer: Result<T, StorageError>) -> BoxFuture<'a, Result<T, StorageError>> {
-    ready(answer).boxed()
-}
-
 impl Backend for Memory {
     fn description(&self) -> &str {
         NAME
     }
 
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {
-        now(self.insert(key, data))
+        async move { self.insert(key, data) }.boxed()
     }
 
     fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Bytes> {
-        now(self.read(key))
+        async move { self.read(key) }.boxed()
     }
 
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> Answer<'a, Bytes> {
-        now(self.read(key).map(|data| data.slice(within(&range, data.len()))))
+        async move { self.read(key).map(|data| data.slice(within(&range, data.len()))) }.boxed()
     }
 
     fn size<'a>(&'a self, key: &'a str) -> Answer<'a, u64> {
-        now(self.read(key).map(|data| data.len() as u64))
+        async move { self.read(key).map(|data| data.len() as u64) }.boxed()
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<Object>> {
-        let objects = self.objects();
-        let found = objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
-        now(Ok(found.map(|(key, data)| Object { key: key.clone(), size: data.len() as u64 }).collect()))
+        async move {
+            let objects = self.objects();
+            let found = objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+            Ok(found.map(|(key, data)| Object { key: key.clone(), size: data.len() as u64 }).collect())
+        }
+        .boxed()
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
-        self.objects().remove(key);
-        now(Ok(()))
+        async move {
+            self.objects().remove(key);
+            Ok(())
+        }
+        .boxed()
     }
 
     fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
         let writer = Unfinished { memory: self.clone(), key: key.to_owned(), data: BytesMut::new() };
-        now(Ok(Box::new(writer)))
+        async move { Ok(Box::new(writer) as Box<dyn Upload>) }.boxed()
     }
 }
 
@@ -94,15 +96,18 @@ struct Unfinished {
 
 impl Upload for Unfinished {
     fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
-        self.data.extend_from_slice(&part);
-        now(Ok(()))
+        async move {
+            self.data.extend_from_slice(&part);
+            Ok(())
+        }
+        .boxed()
     }
 
     fn finish(self: Box<Self>) -> Answer<'static, ()> {
-        now(self.memory.insert(&self.key, self.data.freeze()))
+        async move { self.memory.insert(&self.key, self.data.freeze()) }.boxed()
     }
 
     fn abort(self: Box<Self>) -> Answer<'static, ()> {
-        now(Ok(()))
+        async { Ok(()) }.boxed()
     }
 }

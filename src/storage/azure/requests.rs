@@ -14,12 +14,13 @@ use object_store::{
     azure::{AzureAuthorizer, AzureCredentialProvider, MicrosoftAzure},
     client::{HttpClient, HttpConnector, HttpRequest, HttpResponse, ReqwestConnector},
 };
+use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
 use super::{ATTEMPT, Account, QUESTION, TRANSFER, Trouble};
 
-const RETRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) struct Requests {
     client: HttpClient,
@@ -53,12 +54,12 @@ impl Requests {
     pub(super) fn new(
         account: &Account,
         container: &str,
-        options: ClientOptions,
+        options: &ClientOptions,
         store: &MicrosoftAzure,
     ) -> Result<Self, Error> {
         let container = Url::parse(&format!("{}/{container}", account.endpoint))
             .map_err(|error| Error::Generic { store: "Azure", source: error.into() })?;
-        let client = ReqwestConnector::default().connect(&options)?;
+        let client = ReqwestConnector::default().connect(options)?;
         Ok(Self { client, credentials: store.credentials().clone(), account: account.name.clone(), container })
     }
 
@@ -97,18 +98,21 @@ impl Requests {
 
     /// Repeats what may pass, for as long as the request has patience.
     async fn send(&self, request: Request<'_>) -> Result<HttpResponse, Trouble> {
-        let repeated = async {
-            for retry in 0..RETRIES {
-                match self.send_once(&request).await {
-                    Err(trouble) if trouble.may_pass() => tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(retry)).await,
-                    answer => return answer,
-                }
+        let deadline = Instant::now() + request.patience;
+        let mut pause = FIRST_PAUSE;
+        let mut trouble = Trouble::Lost { detail: format!("no answer within {} s", request.patience.as_secs()) };
+        while let Ok(answer) = timeout_at(deadline, self.send_once(&request)).await {
+            match answer {
+                Err(passing) if passing.may_pass() => trouble = passing,
+                answer => return answer,
             }
-            self.send_once(&request).await
-        };
-        tokio::time::timeout(request.patience, repeated).await.unwrap_or_else(|_| {
-            Err(Trouble::Lost { detail: format!("no answer within {} s", request.patience.as_secs()) })
-        })
+            if Instant::now() + pause > deadline {
+                break;
+            }
+            sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+        Err(trouble)
     }
 
     async fn send_once(&self, request: &Request<'_>) -> Result<HttpResponse, Trouble> {

@@ -60,8 +60,9 @@ impl Trouble {
         self.has_status(404)
     }
 
-    pub(super) fn is_past_the_end(&self) -> bool {
-        self.has_status(416)
+    /// Azure answers 416; Azurite answers something that `object_store` does not accept.
+    pub(super) fn may_be_past_the_end(&self) -> bool {
+        self.has_status(416) || matches!(self, Self::Other { .. })
     }
 
     pub(super) fn is_lost(&self) -> bool {
@@ -144,7 +145,7 @@ fn advice(status: u16, code: &str, container: &str) -> String {
         (_, "AuthorizationSourceIPMismatch" | "AuthorizationProtocolMismatch") => {
             "the SAS does not allow this address or protocol"
         }
-        (_, "AuthorizationFailure") => "the account's network rules or the SAS do not allow this",
+        (_, "AuthorizationFailure") => "the account key or SAS is refused, or the account's network rules forbid it",
         (_, "AccountIsDisabled") => "the account is disabled",
         (401 | 403, _) => "access is denied",
         (404, _) => "it is not there",

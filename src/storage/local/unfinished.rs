@@ -15,7 +15,7 @@ use rustix::{
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{Answer, Directory, StorageError, UNFINISHED, Upload, finished};
+use super::{Answer, Directory, StorageError, UNFINISHED, Upload, finished, refuse_links};
 
 /// A file that nobody has written to for so long belongs to a process that died.
 const ABANDONED: TimeDelta = TimeDelta::days(1);
@@ -30,15 +30,31 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Makes the directories on the way, and sweeps the last one.
+    /// Makes the directories on the way.
     pub(super) fn start(directory: &Arc<Directory>, key: &str) -> io::Result<Self> {
         let target = directory.path.join(key);
         let parent = target.parent().unwrap_or(&directory.path);
         directory.make(parent)?;
-        directory.refuse_links(parent)?;
-        directory.sweep(parent)?;
+        refuse_links(parent)?;
         let (temporary, file) = directory.fresh_file(parent)?;
         Ok(Self { directory: Arc::clone(directory), key: key.to_owned(), target, temporary, file })
+    }
+
+    /// Removes what writers that died left beside it.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.parent())? {
+            let entry = entry?;
+            let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED));
+            if ours && entry.path() != self.temporary && self.directory.is_abandoned(&entry) {
+                // Another writer may be sweeping too.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    fn parent(&self) -> &Path {
+        self.target.parent().unwrap_or(&self.directory.path)
     }
 
     pub(super) fn append(&self, data: &[u8]) -> io::Result<()> {
@@ -49,7 +65,7 @@ impl Unfinished {
     pub(super) fn finish(&self) -> io::Result<()> {
         self.file.sync_all()?;
         rename_new(&self.temporary, &self.target)?;
-        sync(self.target.parent().unwrap_or(&self.directory.path))
+        sync(self.parent())
     }
 
     /// Harmless once it is an object: its temporary name is gone then.
@@ -84,19 +100,6 @@ impl Directory {
                 opened => return Ok((path, opened?)),
             }
         }
-    }
-
-    /// Removes what writers that died left in `parent`.
-    fn sweep(&self, parent: &Path) -> io::Result<()> {
-        for entry in fs::read_dir(parent)? {
-            let entry = entry?;
-            let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED));
-            if ours && self.is_abandoned(&entry) {
-                // Another writer may be sweeping too.
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-        Ok(())
     }
 
     fn is_abandoned(&self, entry: &fs::DirEntry) -> bool {

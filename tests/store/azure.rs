@@ -1,0 +1,211 @@
+//! Against Azurite, Microsoft's own emulator.
+
+use std::{
+    error::Error,
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use fabric_backup::{
+    clock::Clock,
+    domain::{AzureBlob, Secret, StorageSpec},
+    storage::{ErrorKind, SpecError, Storage, StorageError, StoreSettings, Stores},
+};
+
+use crate::{
+    azurite::{ACCOUNT, Azurite, KEY},
+    conformance,
+    cutting_proxy::CuttingProxy,
+    shared_access::{account_sas, container_sas},
+};
+
+fn open(connection_string: &str, container: &str) -> Storage {
+    let connection_string = Secret::new(connection_string);
+    let spec = StorageSpec::AzureBlob(AzureBlob { connection_string, container: container.to_owned() });
+    Stores::new(StoreSettings::default(), Clock::system()).open(&spec).unwrap()
+}
+
+fn with_sas(azurite: &Azurite, container: &str, sas: &str) -> Storage {
+    open(&format!("BlobEndpoint={};SharedAccessSignature={sas}", azurite.endpoint()), container)
+}
+
+/// All that an error says, and all that it could say in a log.
+fn everything(error: &StorageError) -> String {
+    let chain = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
+    let words: Vec<_> = chain.map(|error| format!("{error} {error:?}")).collect();
+    words.join("; ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_keeps_every_promise() {
+    let azurite = Azurite::start();
+    conformance::run(async |number| open(&azurite.connection_string(), &format!("container-{number}"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_lists_more_names_than_one_answer_holds() {
+    let azurite = Azurite::start();
+    // One answer holds 5000.
+    let store = open(&azurite.connection_string(), "names");
+    let put = async |key: &str| store.put_new(key, Bytes::from("x")).await.unwrap();
+    conformance::lists_in_order_of_bytes(&store, 5100, put).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_access_signature_is_as_good_as_a_key() {
+    let azurite = Azurite::start();
+    let sas = account_sas("rwdlc", "2099-01-01T00:00:00Z");
+    conformance::run(async |number| with_sas(&azurite, &format!("container-{number}"), &sas)).await;
+}
+
+#[tokio::test]
+async fn a_signature_for_one_container_can_use_it_but_not_make_it() {
+    let azurite = Azurite::start();
+    let store = with_sas(&azurite, "mine", &container_sas("mine", "rwdlc", "2099-01-01T00:00:00Z"));
+    let refused = store.put_new("x", Bytes::new()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::AccessDenied, "{refused}");
+    assert!(
+        refused.to_string().contains("container mine does not exist and could not be made: status 403"),
+        "{refused}"
+    );
+    open(&azurite.connection_string(), "mine").put_new("made", Bytes::new()).await.unwrap();
+    store.put_new("x", Bytes::from("x")).await.unwrap();
+    assert_eq!(store.list("").await.unwrap().len(), 2);
+    assert_eq!(store.get("x").await.unwrap(), "x");
+    store.delete("x").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_container_is_named_and_reading_does_not_make_it() {
+    let azurite = Azurite::start();
+    let store = open(&azurite.connection_string(), "missing");
+    let errors = [
+        store.list("App/").await.unwrap_err(),
+        store.get("x").await.unwrap_err(),
+        store.get_range("x", 0..1).await.unwrap_err(),
+        store.size("x").await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.is_store_missing(), "{error}");
+        assert!(
+            error.to_string().ends_with("status 404 ContainerNotFound: container missing does not exist"),
+            "{error}"
+        );
+    }
+    store.delete("x").await.unwrap();
+    assert!(store.list("").await.unwrap_err().is_store_missing());
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_to_mend_and_shows_no_secret() {
+    let azurite = Azurite::start();
+    let good = open(&azurite.connection_string(), "there");
+    good.put_new("x", Bytes::from("x")).await.unwrap();
+    let wrong_key = "d3Jvbmcta2V5";
+    let expired = container_sas("there", "rl", "2020-01-01T00:00:00Z");
+    let reader = container_sas("there", "rl", "2099-01-01T00:00:00Z");
+    // The service itself says AuthenticationFailed.
+    let refused = "status 403 AuthorizationFailure: the account key or SAS is refused";
+    let not_allowed = "status 403 AuthorizationPermissionMismatch: the SAS does not allow this";
+    let wrong = open(&azurite.connection_string().replace(KEY, wrong_key), "there");
+    let expired_store = with_sas(&azurite, "there", &expired);
+    let reader_store = with_sas(&azurite, "there", &reader);
+    let table = [
+        (wrong.get("x").await.unwrap_err(), refused),
+        (wrong.list("").await.unwrap_err(), refused),
+        (wrong.put_new("y", Bytes::new()).await.unwrap_err(), refused),
+        (wrong.delete("x").await.unwrap_err(), refused),
+        (expired_store.get("x").await.unwrap_err(), refused),
+        (reader_store.put_new("y", Bytes::new()).await.unwrap_err(), not_allowed),
+        (reader_store.delete("x").await.unwrap_err(), not_allowed),
+    ];
+    let signature = |sas: &str| sas.split_once("sig=").unwrap().1[..20].to_owned();
+    let secrets = [KEY.to_owned(), wrong_key.to_owned(), signature(&expired), signature(&reader), "sig=".to_owned()];
+    for (error, words) in table {
+        assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.to_string().starts_with(&format!("container there of account {ACCOUNT}: cannot ")), "{error}");
+        let said = everything(&error);
+        assert!(secrets.iter().all(|secret| !said.contains(secret)), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_reached_is_given_up_within_half_a_minute() {
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let store = |address| {
+        let endpoint = format!("http://{address}/{ACCOUNT}");
+        open(&format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={endpoint}"), "there")
+    };
+    let (deaf_store, gone_store) = (store(deaf.local_addr().unwrap()), store(gone));
+    let started = Instant::now();
+    let errors = tokio::join!(
+        deaf_store.list(""),
+        deaf_store.size("x"),
+        gone_store.get("x"),
+        gone_store.size("x"),
+        gone_store.delete("x"),
+    );
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    let errors = [
+        errors.0.unwrap_err(),
+        errors.1.unwrap_err(),
+        errors.2.unwrap_err(),
+        errors.3.unwrap_err(),
+        errors.4.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        assert!(error.to_string().contains("the store cannot be reached"), "{error}");
+        assert!(!error.source().unwrap().to_string().contains("http"), "{}", everything(&error));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_reply_is_lost_recognises_itself() {
+    let azurite = Azurite::start();
+    for (marker, chosen) in [("x-ms-blob-type", "put"), ("comp=blocklist", "written")] {
+        let proxy = CuttingProxy::start(azurite.endpoint(), marker).await;
+        let through = azurite.connection_string().replace(&azurite.endpoint(), &proxy.endpoint());
+        let store = open(&through, "container");
+        open(&azurite.connection_string(), "container").put_new(marker, Bytes::new()).await.unwrap();
+        let write = async || {
+            if chosen == "put" {
+                return store.put_new(chosen, Bytes::from("x")).await;
+            }
+            let mut writer = store.create(chosen).await?;
+            writer.write(Bytes::from("x")).await?;
+            writer.finish().await
+        };
+        write().await.unwrap();
+        assert_eq!(proxy.cuts(), 1, "the reply of {chosen} was not lost");
+        assert_eq!(store.get(chosen).await.unwrap(), "x");
+        assert_eq!(write().await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    }
+}
+
+#[test]
+fn a_container_name_or_connection_string_that_cannot_work_is_refused_before_any_contact() {
+    let stores = Stores::new(StoreSettings::default(), Clock::system());
+    let check = |connection_string: &str, container: &str| {
+        let connection_string = Secret::new(connection_string);
+        let blob = AzureBlob { connection_string, container: container.to_owned() };
+        stores.check(&StorageSpec::AzureBlob(blob)).unwrap_err()
+    };
+    let good = format!("DefaultEndpointsProtocol=https;AccountName=storagesample;AccountKey={KEY}");
+    assert!(matches!(check(&good, "BackupContainer"), SpecError::Container { .. }));
+    let example = "DefaultEndpointsProtocol=https;AccountName=storagesample;AccountKey=<PutYourAccountKeyHere>";
+    assert_eq!(check(example, "backups").to_string(), "the connection string's AccountKey is no valid base64");
+}
+
+#[test]
+fn kinds_that_are_not_built_say_so() {
+    let stores = Stores::new(StoreSettings::default(), Clock::system());
+    let spec = StorageSpec::DsmsAzureBlob { source_location: "x".to_owned(), container: "backups".to_owned() };
+    let refused = stores.check(&spec).unwrap_err();
+    assert!(matches!(refused, SpecError::NotBuilt { .. }));
+    assert!(refused.to_string().contains("DsmsAzureBlobStore is not built yet"), "{refused}");
+}
