@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Overrides, load};
+use super::{Overrides, load, schema};
 use crate::{
     app::settings::{ServiceKind, Settings, SourceSettings},
     domain::{Credentials, FileShare, KeyRange, PartitionKind, Secret, StorageSpec},
@@ -183,4 +183,28 @@ fn state_may_lie_below_the_state_directory_of_the_data_directory() {
         "data_dir = 'data'\n".to_owned() + &SERVICES.replace("directory = \"a\"", "directory = 'data/state/one'");
     fs::write(directory.path().join("node.toml"), text).unwrap();
     load(&directory.path().join("node.toml"), Overrides::default()).unwrap();
+}
+
+const DOCUMENT: &str = include_str!("../../../docs/CONFIGURATION.md");
+
+#[test]
+fn the_example_of_the_document_is_accepted() {
+    let example = DOCUMENT.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let directory = directory(example);
+    for needed in ["shares", "mnt/backupshare", "state/low", "state/high"] {
+        fs::create_dir_all(directory.path().join(needed)).unwrap();
+    }
+    fs::write(directory.path().join("connection-string"), "UseDevelopmentStorage=true").unwrap();
+    let settings = load(&directory.path().join("node.toml"), Overrides::default()).unwrap();
+    assert_eq!((settings.services.len(), settings.partitions.len()), (2, 2));
+}
+
+#[test]
+fn the_document_explains_every_key() {
+    let schema = schema().to_value();
+    let tables = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    for key in tables.filter_map(|table| table["properties"].as_object()).flat_map(|keys| keys.keys()) {
+        let explained = DOCUMENT.contains(&format!("`{key}`")) || key == "directory";
+        assert!(explained, "docs/CONFIGURATION.md says nothing of `{key}`");
+    }
 }
