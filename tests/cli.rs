@@ -434,6 +434,21 @@ fn a_listening_address_that_is_taken_ends_with_1_and_names_the_way_out() {
 }
 
 #[test]
+fn a_connection_string_may_come_from_the_environment() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let keys = "storage_kind = 'AzureBlobStore'\ncontainer_name = 'backups'\nconnection_string_env = 'FB_CONNECTION'";
+    let directory = directory(&format!("listen = '{}'\n{}", taken.local_addr().unwrap(), storage(keys)));
+    let mut program = Command::new(env!("CARGO_BIN_EXE_fabric-backup"));
+    program
+        .current_dir(directory.path())
+        .args(["--config", "node.toml"])
+        .env("FB_CONNECTION", "UseDevelopmentStorage=true");
+    let done = program.output().unwrap();
+    // The configuration was accepted: only the address stands in the way.
+    assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     let run = run(Path::new("/"), &["--version"]);
     assert_eq!((run.code, run.out), (Some(0), format!("fabric-backup {}\n", env!("CARGO_PKG_VERSION"))));

@@ -32,7 +32,7 @@ fn first_backup(settings: &Settings, base: &str) -> String {
     let Some(HostedPartition { partition, .. }) = chosen(settings) else {
         return "No partition with persisted state is configured: there is nothing to back up.".to_owned();
     };
-    let body = match (&partition.default_storage, settings.file_share.roots.first()) {
+    let body = match (&partition.default_storage, settings.file_share.share_roots.first()) {
         (None, Some(root)) => {
             json!({"BackupStorage": {"StorageKind": "FileShare", "Path": root.display().to_string()}})
         }

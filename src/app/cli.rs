@@ -158,7 +158,7 @@ fn settings(options: ServeOptions) -> Result<Settings, CliError> {
 
 /// Only this user may read what the data directory holds.
 fn create_directories(settings: &Settings) -> Result<(), CliError> {
-    let own = iter::once(&settings.data_dir).chain(&settings.file_share.roots);
+    let own = iter::once(&settings.data_dir).chain(&settings.file_share.share_roots);
     own.map(PathBuf::as_path).try_for_each(|path: &Path| {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);

@@ -14,11 +14,11 @@ use std::{
 use uuid::{Uuid, uuid};
 
 use super::settings::{
-    DEFAULT_LISTEN, DEFAULT_MAX_JOBS, FileShareSettings, HostedPartition, Service, ServiceKind, Settings,
-    SourceSettings,
+    DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Service, ServiceKind, Settings, SourceSettings,
 };
-use crate::domain::{
-    ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, ServiceName, StorageSpec,
+use crate::{
+    domain::{ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, ServiceName, StorageSpec},
+    storage::StoreSettings,
 };
 
 const APPLICATION: &str = "fabric:/CalcApp";
@@ -43,7 +43,7 @@ pub(super) fn settings(data_dir: PathBuf, listen: Option<SocketAddr>) -> Setting
         applications: vec![application()],
         services: vec![service()],
         partitions: Vec::new(),
-        file_share: FileShareSettings { roots: vec![shares], mounts: Vec::new() },
+        file_share: StoreSettings { share_roots: vec![shares], ..StoreSettings::default() },
         max_jobs: DEFAULT_MAX_JOBS,
     };
     settings.partitions.push(HostedPartition {

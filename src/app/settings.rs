@@ -4,7 +4,10 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
-use crate::domain::{ApplicationName, Partition, ServiceName};
+use crate::{
+    domain::{ApplicationName, Partition, ServiceName},
+    storage::StoreSettings,
+};
 
 /// Where the service listens when nothing else is said: Service Fabric's own port.
 pub(super) const DEFAULT_LISTEN: &str = "127.0.0.1:19080";
@@ -14,7 +17,7 @@ pub(super) const DEFAULT_DATA_DIR: &str = "fabric-backup-data";
 pub(super) const DEFAULT_MAX_JOBS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
 
 /// What this node serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Where to listen; port 0 lets the system choose.
     pub listen: SocketAddr,
@@ -27,7 +30,7 @@ pub struct Settings {
     /// Every partition, those without persisted state too.
     pub partitions: Vec<HostedPartition>,
     /// Which directories may be used as file shares.
-    pub file_share: FileShareSettings,
+    pub file_share: StoreSettings,
     /// How many backups and restores run at once.
     pub max_jobs: NonZeroUsize,
 }
@@ -68,15 +71,6 @@ pub struct HostedPartition {
 pub enum SourceSettings {
     /// A directory tree.
     Directory(PathBuf),
-}
-
-/// Which directories may be used as file shares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileShareSettings {
-    /// A local path of a file share must lie under one of these.
-    pub roots: Vec<PathBuf>,
-    /// `\\host\share` prefixes and the local directories where they are mounted.
-    pub mounts: Vec<(String, PathBuf)>,
 }
 
 impl Settings {

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::{
     super::settings::{
-        DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_MAX_JOBS, FileShareSettings, HostedPartition, Service, ServiceKind,
-        Settings, SourceSettings,
+        DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Service, ServiceKind, Settings,
+        SourceSettings,
     },
     Overrides,
     fault::Fault,
@@ -23,7 +23,11 @@ use super::{
     places::{self, StateDirectories},
     storage,
 };
-use crate::domain::{ApplicationName, KeyRange, Partition, PartitionId, PartitionKind, ServiceName, StorageSpec};
+use crate::{
+    clock::Clock,
+    domain::{ApplicationName, KeyRange, Partition, PartitionId, PartitionKind, ServiceName, StorageSpec},
+    storage::{StoreSettings, Stores},
+};
 
 /// Checks `file`, which lies in the directory `base`.
 pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result<Settings, Fault> {
@@ -37,10 +41,15 @@ pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result
         partitions: Vec::new(),
         max_jobs: file.max_jobs.unwrap_or(DEFAULT_MAX_JOBS),
     };
-    let mut check = Check { base, settings: &mut settings, states: StateDirectories::default(), seen: Seen::default() };
+    let mut check = Check {
+        base,
+        stores: Stores::new(settings.file_share.clone(), Clock::system()),
+        settings: &mut settings,
+        states: StateDirectories::default(),
+        seen: Seen::default(),
+    };
     check.applications(file)?;
-    let states = check.states;
-    states.apart_from(&settings)?;
+    check.states.apart_from(check.settings)?;
     Ok(settings)
 }
 
@@ -57,13 +66,13 @@ fn listen(file: &Root, given: Option<SocketAddr>) -> Result<SocketAddr, Fault> {
     Ok(given.unwrap_or(written))
 }
 
-fn file_share(written: &file::FileShare, base: &Path, data_dir: &Path) -> Result<FileShareSettings, Fault> {
-    let roots = match &written.roots {
+fn file_share(written: &file::FileShare, base: &Path, data_dir: &Path) -> Result<StoreSettings, Fault> {
+    let share_roots = match &written.roots {
         None => vec![data_dir.join("shares")],
         Some(roots) => roots.iter().map(|root| places::existing(base, root)).collect::<Result<_, _>>()?,
     };
     let mounts = written.mounts.iter().map(|(unc, directory)| mount(base, unc, directory));
-    Ok(FileShareSettings { roots, mounts: mounts.collect::<Result<_, _>>()? })
+    Ok(StoreSettings { share_roots, mounts: mounts.collect::<Result<_, _>>()? })
 }
 
 fn mount(base: &Path, unc: &str, directory: &At<PathBuf>) -> Result<(String, PathBuf), Fault> {
@@ -83,6 +92,7 @@ fn check_unc(unc: &str) -> Result<(), String> {
 struct Check<'a> {
     base: &'a Path,
     settings: &'a mut Settings,
+    stores: Stores,
     states: StateDirectories,
     seen: Seen,
 }
@@ -193,7 +203,7 @@ impl Check<'_> {
         written: Option<&At<file::BackupStorage>>,
         outer: Option<&StorageSpec>,
     ) -> Result<Option<StorageSpec>, Fault> {
-        written.map_or(Ok(outer.cloned()), |written| storage::spec(self.base, written).map(Some))
+        written.map_or(Ok(outer.cloned()), |written| storage::spec(self.base, &self.stores, written).map(Some))
     }
 }
 

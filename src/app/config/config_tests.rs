@@ -11,10 +11,10 @@ use crate::{
     domain::{Credentials, FileShare, KeyRange, PartitionKind, Secret, StorageSpec},
 };
 
-/// A directory with the given configuration and the state directories `a`, `b` and `c` beside it.
+/// A directory with the given configuration and the directories `a` to `d` beside it.
 fn directory(text: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    for state in ["a", "b", "c"] {
+    for state in ["a", "b", "c", "d"] {
         fs::create_dir(directory.path().join(state)).unwrap();
     }
     fs::write(directory.path().join("node.toml"), text).unwrap();
@@ -58,7 +58,7 @@ fn an_empty_file_means_the_defaults_beside_it() {
     let (directory, settings) = settings("");
     let data = fs::canonicalize(directory.path()).unwrap().join("fabric-backup-data");
     assert_eq!(settings.listen.to_string(), "127.0.0.1:19080");
-    assert_eq!(settings.file_share.roots, [data.join("shares")]);
+    assert_eq!(settings.file_share.share_roots, [data.join("shares")]);
     assert_eq!((settings.data_dir, settings.max_jobs.get()), (data, 4));
     assert!(settings.partitions.is_empty());
 }
@@ -105,55 +105,57 @@ fn a_partition_has_a_source_exactly_when_its_state_is_persisted() {
 fn of_the_storages_around_a_partition_the_nearest_wins() {
     let (directory, settings) = settings(
         r#"
-backup_storage = { storage_kind = "FileShare", path = "node" }
+backup_storage = { storage_kind = "FileShare", path = "a/node" }
+[file_share]
+roots = ["a"]
+mounts = { '\\host\share' = "a" }
 [[applications]]
 name = "fabric:/Plain"
 services = [{ name = "fabric:/Plain/S", kind = "stateful", partitions = [
-  { id = "00000000-0000-0000-0000-000000000001", kind = "Singleton", source = { directory = "a" } }] }]
+  { id = "00000000-0000-0000-0000-000000000001", kind = "Singleton", source = { directory = "b" } }] }]
 [[applications]]
 name = "fabric:/App"
-backup_storage = { storage_kind = "FileShare", path = "application" }
+backup_storage = { storage_kind = "FileShare", path = "a/application" }
 [[applications.services]]
 name = "fabric:/App/S"
 kind = "stateful"
-backup_storage = { storage_kind = "FileShare", path = "service" }
+backup_storage = { storage_kind = "FileShare", path = "a/service" }
 [[applications.services.partitions]]
 id = "00000000-0000-0000-0000-000000000002"
 kind = "Named"
 name = "plain"
-source = { directory = "b" }
+source = { directory = "c" }
 [[applications.services.partitions]]
 id = "00000000-0000-0000-0000-000000000003"
 kind = "Named"
 name = "own"
-source = { directory = "c" }
+source = { directory = "d" }
 backup_storage = { storage_kind = "FileShare", path = '\\host\share\own' }
 "#,
     );
     let base = fs::canonicalize(directory.path()).unwrap();
     let storages: Vec<_> = settings.partitions.iter().map(|p| p.partition.default_storage.clone()).collect();
     let own = share(Path::new(r"\\host\share\own"));
-    assert_eq!(storages, [Some(share(&base.join("node"))), Some(share(&base.join("service"))), Some(own)]);
+    assert_eq!(storages, [Some(share(&base.join("a/node"))), Some(share(&base.join("a/service"))), Some(own)]);
 }
 
 /// The storage of the only partition of a file whose node has `storage`.
 fn storage(storage: &str) -> StorageSpec {
     let directory = directory(&format!("backup_storage = {{ {storage} }}\n{SERVICES}"));
-    fs::write(directory.path().join("connection"), "AccountName=file\n").unwrap();
+    fs::write(directory.path().join("connection"), "BlobEndpoint=https://x/;SharedAccessSignature=sv=1\n").unwrap();
     let settings = load(&directory.path().join("node.toml"), Overrides::default()).unwrap();
     settings.partitions[0].partition.default_storage.clone().unwrap()
 }
 
 #[test]
-fn a_connection_string_comes_from_the_file_itself_another_file_or_the_environment() {
+fn a_connection_string_comes_from_the_file_itself_or_another_file() {
     for (given, expected) in [
-        ("connection_string = 'AccountName=here'", "AccountName=here"),
-        ("connection_string_file = 'connection'", "AccountName=file"),
-        ("connection_string_env = 'CARGO_PKG_NAME'", "fabric-backup"),
+        ("connection_string = 'UseDevelopmentStorage=true'", "UseDevelopmentStorage=true"),
+        ("connection_string_file = 'connection'", "BlobEndpoint=https://x/;SharedAccessSignature=sv=1"),
     ] {
-        let spec = storage(&format!("storage_kind = 'AzureBlobStore', container_name = 'c', {given}"));
+        let spec = storage(&format!("storage_kind = 'AzureBlobStore', container_name = 'backups', {given}"));
         let StorageSpec::AzureBlob(blob) = spec else { panic!("{spec:?}") };
-        assert_eq!((blob.connection_string.expose(), blob.container.as_str()), (expected, "c"));
+        assert_eq!((blob.connection_string.expose(), blob.container.as_str()), (expected, "backups"));
     }
 }
 
@@ -161,7 +163,7 @@ fn a_connection_string_comes_from_the_file_itself_another_file_or_the_environmen
 fn a_file_share_has_up_to_two_users() {
     let users =
         "primary_user_name = 'd\\u', primary_password = 'p', secondary_user_name = 's', secondary_password = 'q'";
-    let spec = storage(&format!("storage_kind = 'FileShare', path = '/x', {users}"));
+    let spec = storage(&format!("storage_kind = 'FileShare', path = 'fabric-backup-data/shares/x', {users}"));
     let StorageSpec::FileShare(share) = spec else { panic!("{spec:?}") };
     assert_eq!(share.primary, Some(Credentials { user: r"d\u".to_owned(), password: Secret::new("p") }));
     assert_eq!(share.secondary, Some(Credentials { user: "s".to_owned(), password: Secret::new("q") }));
@@ -171,8 +173,8 @@ fn a_file_share_has_up_to_two_users() {
 fn roots_and_mounts_are_read_relative_to_the_file() {
     let (directory, settings) = settings("[file_share]\nroots = ['a']\nmounts = { '\\\\host\\share' = 'b' }");
     let base = fs::canonicalize(directory.path()).unwrap();
-    assert_eq!(settings.file_share.roots, [base.join("a")]);
-    assert_eq!(settings.file_share.mounts, [(r"\\host\share".to_owned(), base.join("b"))]);
+    assert_eq!(settings.file_share.share_roots, [base.join("a")]);
+    assert_eq!(settings.file_share.mounts, [(r"\\host\share".to_owned(), base.join("b"))].into());
 }
 
 #[test]

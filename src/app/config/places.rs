@@ -44,7 +44,7 @@ impl StateDirectories {
 
 fn collision(state: &Path, settings: &Settings) -> Option<String> {
     let file_share = &settings.file_share;
-    let shares = file_share.roots.iter().chain(file_share.mounts.iter().map(|(_, directory)| directory));
+    let shares = file_share.share_roots.iter().chain(file_share.mounts.values());
     if let Some(share) = shares.map(|s| resolve(s)).find(|share| overlap(state, share)) {
         return Some(format!("'{}' overlaps the file share directory '{}'", state.display(), share.display()));
     }

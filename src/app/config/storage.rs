@@ -1,22 +1,40 @@
 //! A storage as the configuration writes it, turned into the storage of the domain.
 //!
-//! Whether the storage can be reached is not asked here: it may be down while the node starts.
+//! What can be told without contacting anything is asked of [`Stores`]; the storage may be down while the node starts.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, ops::Range, path::Path};
 
 use super::{
     fault::Fault,
     file::{At, BackupStorage, StorageKind},
 };
-use crate::domain::{AzureBlob, Credentials, FileShare, Secret, StorageSpec};
+use crate::{
+    domain::{AzureBlob, Credentials, FileShare, Secret, StorageSpec},
+    storage::{SpecError, Stores},
+};
 
-/// Reads a storage; its relative paths start at `base`.
-pub(super) fn spec(base: &Path, written: &At<BackupStorage>) -> Result<StorageSpec, Fault> {
+/// Reads a storage that `stores` would open; its relative paths start at `base`.
+pub(super) fn spec(base: &Path, stores: &Stores, written: &At<BackupStorage>) -> Result<StorageSpec, Fault> {
     refuse_foreign_keys(written.get())?;
-    match written.get().storage_kind.get() {
-        StorageKind::FileShare => file_share(base, written).map(StorageSpec::FileShare),
-        StorageKind::AzureBlobStore => azure_blob(base, written).map(StorageSpec::AzureBlob),
-    }
+    let spec = match written.get().storage_kind.get() {
+        StorageKind::FileShare => StorageSpec::FileShare(file_share(base, written)?),
+        StorageKind::AzureBlobStore => StorageSpec::AzureBlob(azure_blob(base, written)?),
+    };
+    stores.check(&spec).map_err(|error| Fault::new(blamed(written, &error), error.to_string()))?;
+    Ok(spec)
+}
+
+/// The key that an error is about.
+fn blamed(written: &At<BackupStorage>, error: &SpecError) -> Range<usize> {
+    let storage = written.get();
+    let connection = [&storage.connection_string, &storage.connection_string_env];
+    let connection = connection.into_iter().find_map(|key| key.as_ref().map(At::span));
+    let key = match error {
+        SpecError::Container { .. } => storage.container_name.as_ref().map(At::span),
+        SpecError::ConnectionString(_) => connection.or(storage.connection_string_file.as_ref().map(At::span)),
+        _ => storage.path.as_ref().map(At::span),
+    };
+    key.unwrap_or(written.span())
 }
 
 fn refuse_foreign_keys(storage: &BackupStorage) -> Result<(), Fault> {
