@@ -25,7 +25,7 @@ use crate::{
     ops::Ops,
     reconcile::Reconciler,
     source::Source,
-    storage::{StoreSettings, Stores},
+    storage::Stores,
 };
 
 /// How long requests, and after them jobs, may take to end when the service is told to stop.
@@ -49,7 +49,7 @@ pub(super) enum ServeError {
 pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(), ServeError> {
     let clock = Clock::system();
     let ledger = Ledger::open(&settings.ledger_file())?;
-    let catalog = Catalog::new(Stores::new(store_settings(&settings), clock.clone()));
+    let catalog = Catalog::new(Stores::new(settings.file_share.clone(), clock.clone()));
     let engine =
         Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get());
     let reconciler = Reconciler::new(engine, ledger.clone());
@@ -97,13 +97,6 @@ fn hosted(settings: &Settings) -> Vec<Hosted> {
         HostedPartition { source: None, .. } => None,
     });
     persisted.collect()
-}
-
-fn store_settings(settings: &Settings) -> StoreSettings {
-    StoreSettings {
-        share_roots: settings.file_share.roots.clone(),
-        mounts: settings.file_share.mounts.iter().cloned().collect(),
-    }
 }
 
 /// The document that `/openapi.json` serves.
