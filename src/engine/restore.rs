@@ -12,7 +12,7 @@ use crate::{
     domain::{Entry, Failure, FailureCode, PartitionId},
     job::{Event, RestoreJob, Restored},
     ledger::{LedgerError, PartitionRecord},
-    source::{FileSink, Recovered, Sealed, SourceError, Staging},
+    source::{FileSink, Sealed, Source, SourceError, Staging},
 };
 
 impl Engine {
@@ -48,15 +48,12 @@ impl Engine {
         Ok(blocking(move || staging.seal()).await?)
     }
 
-    /// The point of no return. A swap that answers an error may still have happened: the state itself tells.
+    /// The point of no return. A swap that answers an error may still have happened: the disk tells.
     async fn swap(&self, hosted: &Hosted, job: &RestoreJob, sealed: Sealed) -> Result<(), End> {
         let (source, job_id) = (hosted.source.clone(), job.id);
         let swapped = blocking(move || match sealed.swap() {
-            Ok(()) => Ok(()),
-            Err(error) => match source.recover() {
-                Ok(Recovered::Restored(done)) if done == job_id => Ok(()),
-                _ => Err(error),
-            },
+            Err(error) if restored_job(&source) != Some(job_id) => Err(error),
+            _ => Ok(()),
         });
         swapped.await?;
         Ok(self.complete_restore(hosted.partition.id, job).await?)
@@ -76,20 +73,9 @@ impl Engine {
 
     /// Finishes or undoes a swap that a crash cut short, and tells the job that was at it.
     pub(super) async fn recover_restore(&self, hosted: &Hosted) -> Result<(), LedgerError> {
-        let id = hosted.partition.id;
         let source = hosted.source.clone();
-        let found = blocking(move || source.recover().and_then(|found| Ok((found, source.restored_job()?)))).await;
-        let restored = match found {
-            Ok((found, restored)) => {
-                tracing::debug!(partition = %id, ?found, "state looked after");
-                restored
-            }
-            Err(error) => {
-                tracing::error!(partition = %id, error = %end::words(&error), "the state could not be put in order");
-                None
-            }
-        };
-        self.complete_if_swapped(id, restored).await
+        let restored = blocking(move || restored_job(&source)).await;
+        self.complete_if_swapped(hosted.partition.id, restored).await
     }
 
     async fn complete_if_swapped(&self, id: PartitionId, restored: Option<Uuid>) -> Result<(), LedgerError> {
@@ -114,6 +100,18 @@ fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<Restored>) {
     if let Some(mine) = record.restore.as_mut().filter(|mine| mine.id == job) {
         end::apply(mine, event);
     }
+}
+
+/// Puts a state in order after a swap that did not return, and tells which restore it now holds. What cannot be cleared
+/// up is only left over: whether the swap happened does not depend on it.
+fn restored_job(source: &Source) -> Option<Uuid> {
+    if let Err(error) = source.recover() {
+        tracing::error!(error = %end::words(&error), "what an interrupted restore left cannot be cleared up");
+    }
+    source.restored_job().unwrap_or_else(|error| {
+        tracing::error!(error = %end::words(&error), "the mark of the latest restore cannot be read");
+        None
+    })
 }
 
 /// A staging tree as the sink of an archive.
