@@ -84,8 +84,9 @@ impl Engine {
             block_size: BlockSize::for_state(snapshot.bytes()),
         };
         let notes = notes(&snapshot);
-        let staged =
-            archive::stage(storage, draft, move |packer| copy(&snapshot, packer)).await.map_err(write_failed)?;
+        let staged = archive::stage(storage, draft, move |packer| copy(&snapshot, packer))
+            .await
+            .map_err(|e| write_failed(&e))?;
         Ok((staged, notes))
     }
 
@@ -158,14 +159,14 @@ fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<BackedUp>) {
     }
 }
 
-fn write_failed(error: WriteError<CopyError>) -> End {
-    match &error {
+fn write_failed(error: &WriteError<CopyError>) -> End {
+    match error {
         WriteError::Source(CopyError::Source(source)) => source_failed(source, source),
         WriteError::Source(CopyError::Pack(pack)) => match SourceError::find(pack) {
             Some(source) => source_failed(source, source),
             None => End::failed(pack.code(), pack),
         },
-        _ => End::failed(error.code(|_| FailureCode::Other), &error),
+        _ => End::failed(error.code(|_| FailureCode::Other), error),
     }
 }
 

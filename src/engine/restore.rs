@@ -44,7 +44,7 @@ impl Engine {
         let staging = blocking(move || source.stage(job_id)).await?;
         let storage = self.catalog.open(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
         let archive = Archive::open(&storage, &job.task.point.location).await.map_err(|e| End::failed(e.code(), &e))?;
-        let Tree(staging) = archive.extract(Tree(staging)).await.map_err(extract_failed)?;
+        let Tree(staging) = archive.extract(Tree(staging)).await.map_err(|e| extract_failed(&e))?;
         Ok(blocking(move || staging.seal()).await?)
     }
 
@@ -146,10 +146,10 @@ impl SinkFile for FileSink {
     }
 }
 
-fn extract_failed(error: ExtractError<SourceError>) -> End {
-    match &error {
+fn extract_failed(error: &ExtractError<SourceError>) -> End {
+    match error {
         ExtractError::Sink(source) => source_failed(source, source),
-        _ => End::failed(error.code(|_| FailureCode::Other), &error),
+        _ => End::failed(error.code(|_| FailureCode::Other), error),
     }
 }
 
