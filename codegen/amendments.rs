@@ -1,7 +1,7 @@
 //! What the contract says and utoipa has no attribute for, as pointers into the served document and what stands there.
 //!
-//! These are: extensions (`x-`), unions and the tags of their variants, bodies that may be left out, parameters with one
-//! value, integers without a format, the description of the API, and references to shared answers.
+//! These are: extensions (`x-`), unions and the tags of their variants, what a nullable reference is, bodies that may be
+//! left out, parameters with one value, integers without a format, what the API is, and references to shared answers.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -52,6 +52,9 @@ fn of_schema(spec: &Spec, name: &str, schema: &Schema) -> Vec<Amendment> {
         let at = format!("{at}/properties/{name}");
         found.extend(extension(&at, property.extension));
         found.extend(number_format(&at, property));
+        if !property.one_of.is_empty() {
+            found.push(Amendment { pointer: at, value: raw["properties"][name].clone() });
+        }
     }
     if let Some((tag, _)) = spec.tag(schema) {
         let value = raw["properties"][tag].clone();
