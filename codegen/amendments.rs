@@ -1,7 +1,7 @@
 //! What the contract says and utoipa has no attribute for, as pointers into the served document and what stands there.
 //!
 //! These are: extensions (`x-`), unions and the tags of their variants, what a nullable reference is, bodies that may be
-//! left out, parameters with one value, integers without a format, what the API is, and references to shared answers.
+//! left out, parameters with one value, integers without a format, examples in their order, what the API is, and references to shared answers.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     operations::Call,
-    spec::{Kind, Primitive, Property, Schema, Spec},
+    spec::{Content, Kind, Primitive, Property, Schema, Spec},
 };
 
 /// A place in the document, and what belongs there (`null`: nothing).
@@ -77,11 +77,22 @@ fn of_call(call: &Call) -> Vec<Amendment> {
     if call.operation.request_body.as_ref().is_some_and(|body| !body.required) {
         found.push(Amendment { pointer: format!("{at}/requestBody/required"), value: json!(false) });
     }
+    if let Some(body) = &call.operation.request_body {
+        found.extend(examples(&format!("{at}/requestBody"), &body.content));
+    }
     for (status, response) in &call.operation.responses {
+        let content = response.content.as_ref();
+        found.extend(content.and_then(|content| examples(&format!("{at}/responses/{status}"), content)));
         let reference = response.reference.as_ref().map(|reference| json!({ "$ref": reference }));
         found.extend(reference.map(|value| Amendment { pointer: format!("{at}/responses/{status}"), value }));
     }
     found
+}
+
+/// utoipa sorts examples; what the contract puts first is what Swagger UI offers first.
+fn examples(at: &str, content: &Content) -> Option<Amendment> {
+    let pointer = format!("{at}/content/application~1json/examples");
+    (!content.json.examples.is_empty()).then(|| Amendment { pointer, value: json!(content.json.examples) })
 }
 
 fn extension(at: &str, extension: bool) -> Vec<Amendment> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     amendments, names,
     shape::{Role, Shape, field},
-    spec::{Content, Map, Method, Operation, Parameter, Place, Problem, Response, Spec},
+    spec::{Method, Operation, Parameter, Place, Problem, Response, Spec},
 };
 
 /// One operation with its parameters looked up.
@@ -233,11 +233,10 @@ impl<'a> Call<'a> {
         let (status, response, answer) = self.success(spec)?;
         let text = &response.description;
         let answer = answer.map(|answer| quote!(body = #answer,));
-        let examples = examples(response.content.as_ref(), &self.at)?;
         Ok(quote! {
             #[utoipa::path(#method, path = #path, operation_id = #id, tag = #tag, summary = #summary,
                 description = #description, params(#parameters), #body
-                responses((status = #status, description = #text, #answer #examples)))]
+                responses((status = #status, description = #text, #answer)))]
         })
     }
 
@@ -260,10 +259,7 @@ impl<'a> Call<'a> {
             return Ok(quote!());
         };
         let description = &body.description;
-        let examples = examples(Some(&body.content), &self.at)?;
-        Ok(
-            quote!(request_body(content = #rust, content_type = "application/json", description = #description, #examples),),
-        )
+        Ok(quote!(request_body(content = #rust, content_type = "application/json", description = #description),))
     }
 }
 
@@ -272,18 +268,6 @@ fn word(method: Method) -> &'static str {
         Method::Get => "get",
         Method::Post => "post",
     }
-}
-
-fn examples(content: Option<&Content>, at: &str) -> Result<TokenStream, Problem> {
-    let empty = Map::new();
-    let examples = content.map_or(&empty, |content| &content.json.examples);
-    let examples = examples.iter().map(|(name, example)| {
-        let summary = &example.summary;
-        let value = json(&example.value, at)?;
-        Ok(quote!((#name = (summary = #summary, value = #value))))
-    });
-    let examples: Vec<_> = examples.collect::<Result<_, Problem>>()?;
-    Ok(if examples.is_empty() { quote!() } else { quote!(examples(#(#examples),*)) })
 }
 
 fn json(value: &Value, at: &str) -> Result<TokenStream, Problem> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(super) type Map<T> = IndexMap<String, T>;
@@ -116,7 +116,7 @@ pub(super) struct Media {
     pub(super) examples: Map<Example>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Example {
     pub(super) summary: String,

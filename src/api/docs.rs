@@ -31,17 +31,16 @@ pub fn document() -> &'static Value {
     &DOCUMENT
 }
 
-/// Puts `value` where `pointer` points: first in its object, or nowhere if it is `null`.
+/// Puts `value` where `pointer` points (first in its object if it is new), or nothing if it is `null`.
 fn amend(document: &mut Value, pointer: &str, value: &str) {
     let Some((parent, key)) = pointer.rsplit_once('/') else { return };
-    if document.pointer(parent).is_none() {
-        amend(document, parent, "{}");
-    }
-    let Some(Value::Object(object)) = document.pointer_mut(parent) else { return };
-    object.shift_remove(key);
-    match serde_json::from_str(value) {
-        Ok(Value::Null) | Err(_) => (),
-        Ok(value) => drop(object.shift_insert(0, key.to_owned(), value)),
+    let key = key.replace("~1", "/");
+    let value: Value = serde_json::from_str(value).unwrap_or_default();
+    match document.pointer_mut(parent) {
+        Some(Value::Object(object)) if value.is_null() => drop(object.shift_remove(&key)),
+        Some(Value::Object(object)) if object.contains_key(&key) => drop(object.insert(key, value)),
+        Some(Value::Object(object)) => drop(object.shift_insert(0, key, value)),
+        _ => (),
     }
 }
 

@@ -12,34 +12,34 @@ use fabric_backup::{
 use serde_json::Value;
 use tower::ServiceExt;
 
-pub const CONTRACT: &str = include_str!("../../openapi/backup-restore.yaml");
+pub(crate) const CONTRACT: &str = include_str!("../../openapi/backup-restore.yaml");
 
 /// Answers 501 to every operation.
 #[derive(Clone)]
-pub struct NotBuilt;
+pub(crate) struct NotBuilt;
 
 impl Operations for NotBuilt {}
 
 /// openapi/ as it is written.
-pub fn written() -> Value {
+pub(crate) fn written() -> Value {
     yaml_serde::from_str(CONTRACT).unwrap()
 }
 
-pub fn not_built() -> Router {
+pub(crate) fn not_built() -> Router {
     router(NotBuilt, Clock::system(), || true)
 }
 
-pub async fn send(router: Router, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn send(router: Router, request: Request<Body>) -> Response<Body> {
     router.oneshot(request).await.unwrap()
 }
 
-pub async fn json_of(response: Response<Body>) -> Value {
+pub(crate) async fn json_of(response: Response<Body>) -> Value {
     let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
     serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{error}: {bytes:?}"))
 }
 
 /// The operations of a document: path, method and what is said about them.
-pub fn operations(document: &Value) -> Vec<(String, String, Value)> {
+pub(crate) fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     let methods = paths.flat_map(|(path, methods)| methods.as_object().unwrap().iter().map(move |it| (path, it)));
     methods.map(|(path, (method, operation))| (path.clone(), method.clone(), operation.clone())).collect()

@@ -8,6 +8,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
+use fabric_backup::api::document;
 use serde_json::Value;
 
 use super::harness::{json_of, not_built, operations, send, written};
@@ -22,8 +23,8 @@ async fn the_served_document_means_what_the_written_one_means() {
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
 }
 
-#[tokio::test]
-async fn a_difference_is_found_and_named() {
+#[test]
+fn a_difference_is_found_and_named() {
     let mut changed = written();
     changed["components"]["schemas"]["Epoch"]["required"] = serde_json::json!(["DataLossVersion"]);
     changed["components"]["parameters"]["Timeout"]["schema"]["maximum"] = serde_json::json!(7);
@@ -31,6 +32,15 @@ async fn a_difference_is_found_and_named() {
     compare("", &plain(written()), &plain(changed), &mut differences);
     assert_eq!(differences.iter().filter(|it| it.contains("/Epoch/required")).count(), 1, "{differences:?}");
     assert!(differences.iter().any(|it| it.contains("/paths/") && it.contains("maximum")), "{differences:?}");
+}
+
+#[test]
+fn examples_keep_their_order_since_swagger_ui_offers_the_first() {
+    let keys = |value: &Value| value.as_object().map(|it| it.keys().cloned().collect::<Vec<_>>());
+    for ((path, _, written), (_, _, served)) in operations(&written()).iter().zip(operations(document())) {
+        let examples = "/requestBody/content/application~1json/examples";
+        assert_eq!(written.pointer(examples).and_then(keys), served.pointer(examples).and_then(keys), "{path}");
+    }
 }
 
 #[tokio::test]
