@@ -211,7 +211,9 @@ fn enforced(property: &Property) -> TokenStream {
         (!sides.is_empty()).then(|| quote!(#[schemars(#name(#(#sides),*))]))
     });
     let pattern = property.pattern.as_ref().map(|pattern| quote!(#[schemars(regex(pattern = #pattern))]));
-    quote!(#range #length #pattern)
+    let duration =
+        (property.format.as_deref() == Some("duration")).then(|| quote!(#[schemars(extend("format" = "duration"))]));
+    quote!(#range #length #pattern #duration)
 }
 
 fn number(bound: u64) -> TokenStream {

@@ -1,4 +1,267 @@
-#[test]
-fn dump() {
-    std::fs::write("/tmp/gen-doc.json", fabric_backup::api::document().to_string()).unwrap();
+//! What holds for every request, whatever the operation: routes, headers, errors, versions, time.
+
+use std::future::pending;
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response, StatusCode},
+};
+use chrono::{DateTime, TimeDelta};
+use fabric_backup::{
+    api::{
+        ApiError, Operations,
+        operations::{BackupPartitionQuery, GetPartitionBackupListQuery},
+        router, wire,
+    },
+    clock::Clock,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::harness::{json_of, not_built, send};
+
+const PARTITION: &str = "1daae3f5-7fd6-42e9-b1ba-8c05f873994d";
+
+/// Says back what reached it, as the message of an error.
+#[derive(Clone)]
+struct Says;
+
+impl Operations for Says {
+    async fn backup_partition(
+        &self,
+        partition_id: Uuid,
+        query: BackupPartitionQuery,
+        body: Option<wire::BackupPartitionDescription>,
+    ) -> Result<(), ApiError> {
+        assert_ne!(query.backup_timeout, 13, "a bug with s3cret in it");
+        Err(ApiError::invalid(format!("{partition_id} {} {}", query.backup_timeout, body.is_some())))
+    }
+
+    async fn get_backup_policy_by_name(&self, name: String) -> Result<wire::BackupPolicyDescription, ApiError> {
+        Err(ApiError::invalid(name))
+    }
+
+    async fn suspend_application_backup(&self, application_id: String) -> Result<(), ApiError> {
+        Err(ApiError::invalid(application_id))
+    }
+
+    async fn suspend_service_backup(&self, service_id: String) -> Result<(), ApiError> {
+        Err(ApiError::invalid(service_id))
+    }
+
+    async fn suspend_partition_backup(&self, _: Uuid) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    async fn get_partition_backup_progress(&self, _: Uuid) -> Result<Option<wire::BackupProgressInfo>, ApiError> {
+        Ok(None)
+    }
+
+    async fn get_partition_restore_progress(&self, _: Uuid) -> Result<Option<wire::RestoreProgressInfo>, ApiError> {
+        Err(ApiError::internal(std::io::Error::other("a disk with s3cret on it")))
+    }
+
+    async fn get_partition_backup_list(
+        &self,
+        _: Uuid,
+        _: GetPartitionBackupListQuery,
+    ) -> Result<wire::PagedBackupInfoList, ApiError> {
+        pending().await
+    }
+}
+
+fn says() -> Router {
+    router(Says, Clock::system(), || true)
+}
+
+async fn ask(method: &str, uri: &str) -> Response<Body> {
+    send(says(), Request::builder().method(method).uri(uri).body(Body::empty()).unwrap()).await
+}
+
+/// The status of an error and its message.
+async fn error(method: &str, uri: &str) -> (StatusCode, String) {
+    of(ask(method, uri).await).await
+}
+
+async fn of(response: Response<Body>) -> (StatusCode, String) {
+    let status = response.status();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let body = json_of(response).await;
+    assert!(body["Error"]["Code"].is_string(), "{body}");
+    (status, body["Error"]["Message"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn paths_reach_their_operation_however_they_are_written() {
+    for (method, path, reached) in [
+        ("POST", format!("/Partitions/{PARTITION}/$/Backup"), format!("{PARTITION} 10 false")),
+        ("POST", format!("/partitions/{}/%24/backup/", PARTITION.to_uppercase()), format!("{PARTITION} 10 false")),
+        ("POST", format!("/Partitions/%7B{PARTITION}%7D/$/Backup"), format!("{PARTITION} 10 false")),
+        ("GET", "/BackupRestore/BackupPolicies/a%20b%2Fc%25d~e".to_owned(), "a b/c%d~e".to_owned()),
+        ("POST", "/Applications/CalcApp/$/SuspendBackup".to_owned(), "CalcApp".to_owned()),
+        ("POST", "/Applications/my%20app~%C3%A9/$/SuspendBackup".to_owned(), "my app/é".to_owned()),
+        ("POST", "/Services/CalcApp/CalcService/$/SuspendBackup".to_owned(), "CalcApp/CalcService".to_owned()),
+        ("POST", "/services/myapp~app1~svc1/%24/suspendbackup".to_owned(), "myapp/app1/svc1".to_owned()),
+    ] {
+        assert_eq!(
+            error(method, &format!("{path}?api-version=6.4")).await,
+            (StatusCode::BAD_REQUEST, reached),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_have_the_status_of_the_document_and_its_body_or_none() {
+    let response = ask("POST", &format!("/Partitions/{PARTITION}/$/SuspendBackup?api-version=6.4")).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    assert_eq!(axum::body::to_bytes(response.into_body(), 9).await.unwrap(), "");
+    let response = ask("GET", &format!("/Partitions/{PARTITION}/$/GetBackupProgress?api-version=6.4")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(json_of(response).await, Value::Null);
+}
+
+#[tokio::test]
+async fn a_malformed_request_is_refused_in_words() {
+    for (uri, message) in [
+        ("/Partitions/xyz/$/SuspendBackup?api-version=6.4", "partitionId: \"xyz\" is not a GUID"),
+        ("/Partitions/xyz/$/SuspendBackup", "api-version: is missing."),
+        ("/Partitions/xyz/$/SuspendBackup?api-version=6.10", "api-version: \"6.10\" is not a number from 6.4 up."),
+        ("/Partitions/xyz/$/SuspendBackup?api-version=6.4&timeout=0", "timeout: 0 is less than the minimum of 1."),
+        ("/Partitions/xyz/$/Backup?api-version=6.4&backuptimeout=0", "BackupTimeout: 0 is less than the minimum of 1."),
+    ] {
+        let (status, said) = error("POST", uri).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{uri}");
+        assert!(said.starts_with(message), "{uri}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_of_the_body_is_told_before_one_of_the_version() {
+    let uri = format!("/Partitions/{PARTITION}/$/Backup?api-version=1");
+    let request = Request::post(uri).header("Content-Type", "application/json").body(Body::from("{")).unwrap();
+    let (status, message) = of(send(says(), request).await).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(message.starts_with("body: is not JSON"), "{message}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_needed_is_asked_for() {
+    let uri = format!("/Partitions/{PARTITION}/$/Restore?api-version=6.4");
+    assert_eq!(
+        error("POST", &uri).await,
+        (StatusCode::BAD_REQUEST, "body: is missing; this operation needs one.".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn what_has_no_route_is_404_and_says_where_to_look() {
+    for path in ["/nothing", "/Partitions/a/b/$/Backup", "/BackupRestore/BackupPolicies/a/b"] {
+        let response = ask("GET", path).await;
+        assert_eq!(response.headers()["X-ServiceFabric"], "ResourceNotFound");
+        let (status, message) = of(response).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        assert!(message.contains(path), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_405_and_options_answers_what_is_right() {
+    let path = format!("/Partitions/{PARTITION}/$/GetBackupProgress");
+    for method in ["DELETE", "PUT", "PATCH", "POST", "TRACE"] {
+        let response = ask(method, &path).await;
+        assert_eq!(response.headers()["Allow"], "GET,HEAD");
+        assert_eq!(of(response).await.0, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+    }
+    let response = ask("OPTIONS", &path).await;
+    assert_eq!(
+        (response.status(), &response.headers()["Allow"]),
+        (StatusCode::NO_CONTENT, &"GET,HEAD".parse().unwrap())
+    );
+    let response = ask("HEAD", &format!("{path}?api-version=6.4")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_failure_inside_says_nothing_of_the_inside() {
+    let uri = format!("/Partitions/{PARTITION}/$/GetRestoreProgress?api-version=6.4");
+    let panicking = format!("/Partitions/{PARTITION}/$/Backup?api-version=6.4&BackupTimeout=13");
+    for (method, uri) in [("GET", uri), ("POST", panicking)] {
+        let response = ask(method, &uri).await;
+        let id = response.headers()["X-ServiceFabricRequestId"].clone();
+        assert!(Uuid::parse_str(id.to_str().unwrap()).is_ok());
+        let (status, message) = of(response).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!message.contains("s3cret"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_callers_request_id_or_a_new_one() {
+    for path in ["/", "/nothing", "/openapi.json", "/healthz", "/swagger-ui/"] {
+        assert_eq!(request_id(path, Some("{1DAAE3F5-7fd6-42e9-b1ba-8c05f873994d}")).await, PARTITION, "{path}");
+        let other = request_id(path, Some("not a guid")).await;
+        assert!(Uuid::parse_str(&other).is_ok() && other != request_id(path, None).await, "{path}: {other}");
+    }
+}
+
+async fn request_id(path: &str, given: Option<&str>) -> String {
+    let mut request = Request::get(path);
+    if let Some(given) = given {
+        request = request.header("X-ServiceFabricRequestId", given);
+    }
+    let response = send(says(), request.body(Body::empty()).unwrap()).await;
+    assert_eq!(response.headers()["X-Content-Type-Options"], "nosniff");
+    response.headers()["X-ServiceFabricRequestId"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_operation_that_does_not_finish_in_time_is_504() {
+    let (clock, hand) = Clock::manual(DateTime::UNIX_EPOCH);
+    let uri = format!("/Partitions/{PARTITION}/$/GetBackups?api-version=6.4&timeout=7");
+    let asked = tokio::spawn(send(router(Says, clock, || true), Request::get(uri).body(Body::empty()).unwrap()));
+    tokio::task::yield_now().await;
+    hand.advance(TimeDelta::seconds(6));
+    tokio::task::yield_now().await;
+    assert!(!asked.is_finished());
+    hand.advance(TimeDelta::seconds(1));
+    let response = asked.await.unwrap();
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(json_of(response).await["Error"]["Code"], "FABRIC_E_TIMEOUT");
+}
+
+#[tokio::test]
+async fn swagger_ui_is_served_for_our_document() {
+    let response = ask("GET", "/").await;
+    assert_eq!(
+        (response.status(), &response.headers()["Location"]),
+        (StatusCode::TEMPORARY_REDIRECT, &"/swagger-ui/".parse().unwrap())
+    );
+    let page = text(ask("GET", "/swagger-ui/").await).await;
+    assert!(page.contains("swagger-ui-bundle.js"), "{page}");
+    let start = text(ask("GET", "/swagger-ui/swagger-initializer.js").await).await;
+    assert!(start.contains("/openapi.json"), "{start}");
+}
+
+async fn text(response: Response<Body>) -> String {
+    assert_eq!(response.status(), StatusCode::OK);
+    String::from_utf8(axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn health_is_told_and_readiness_asked_for() {
+    assert_eq!(ask("GET", "/healthz").await.status(), StatusCode::OK);
+    assert_eq!(ask("GET", "/readyz").await.status(), StatusCode::OK);
+    let starting = router(Says, Clock::system(), || false);
+    let (status, _) = of(send(starting, Request::get("/readyz").body(Body::empty()).unwrap()).await).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn what_is_not_built_is_501() {
+    let uri = "/BackupRestore/BackupPolicies?api-version=6.4";
+    let response = send(not_built(), Request::get(uri).body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(json_of(response).await["Error"]["Code"], "E_NOTIMPL");
 }
