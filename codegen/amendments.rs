@@ -8,7 +8,7 @@ use quote::quote;
 use serde_json::{Value, json};
 
 use super::{
-    operations::Call,
+    calls::Call,
     spec::{Content, Kind, Primitive, Property, Schema, Spec},
 };
 
@@ -56,7 +56,7 @@ fn of_schema(spec: &Spec, name: &str, schema: &Schema) -> Vec<Amendment> {
             found.push(Amendment { pointer: at, value: raw["properties"][name].clone() });
         }
     }
-    if let Some((tag, _)) = spec.tag(schema) {
+    if let Some((tag, _)) = schema.tag() {
         let value = raw["properties"][tag].clone();
         found.push(Amendment { pointer: format!("{at}/properties/{tag}"), value });
         found.push(Amendment { pointer: format!("{at}/required"), value: raw["required"].clone() });
@@ -65,7 +65,7 @@ fn of_schema(spec: &Spec, name: &str, schema: &Schema) -> Vec<Amendment> {
 }
 
 fn of_call(call: &Call) -> Vec<Amendment> {
-    let at = format!("/paths/{}/{}", call.path.replace('/', "~1"), call.method_name());
+    let at = format!("/paths/{}/{}", call.path.replace('/', "~1"), call.method);
     let mut found = extension(&at, call.operation.extension);
     for (index, parameter) in call.parameters().enumerate() {
         let at = format!("{at}/parameters/{index}");

@@ -4,6 +4,8 @@
 //! an amendment (`amendments`). What the generator cannot express is an error that names its place, never a guess.
 
 mod amendments;
+mod calls;
+mod fields;
 mod names;
 mod operations;
 mod schemas;

@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
 use super::{
+    fields::Field,
     names::{ident, variant},
-    shape::{Role, field},
     spec::{Discriminator, Primitive, Problem, Schema, Spec},
 };
 
@@ -44,11 +44,12 @@ fn structure(spec: &Spec, name: &str, schema: &Schema, at: &str) -> Result<Token
     if let Some(unknown) = schema.required.iter().find(|it| !schema.properties.contains_key(*it)) {
         return Err(Problem::at(format!("{at}.required"), format!("{unknown} is not one of the properties")));
     }
-    let tag = spec.tag(schema);
+    let tag = schema.tag();
     let serde = tag.map(|(tag, value)| quote!(#[serde(tag = #tag, rename = #value)] #[schemars(rename = #name)]));
     let fields = schema.properties.iter().skip(usize::from(tag.is_some())).map(|(name, property)| {
-        let required = schema.required.contains(name);
-        field(spec, name, property, None, required, Role::Schema, &format!("{at}.properties.{name}"))
+        let (description, required) = (&property.description, schema.required.contains(name));
+        let field = Field { name, schema: property, description, required, utoipa: "schema" };
+        field.rust(spec, &format!("{at}.properties.{name}"))
     });
     let fields: Vec<_> = fields.collect::<Result<_, _>>()?;
     Ok(quote! {
@@ -116,7 +117,7 @@ fn checked_variant(
     let at = format!("{at}.discriminator.mapping.{value}");
     let name = spec.resolve("schemas", reference, &at)?;
     let schema = &spec.components.schemas[name];
-    if spec.tag(schema) != Some((tag, value)) || !schema.required.iter().any(|it| it == tag) {
+    if schema.tag() != Some((tag, value)) || !schema.required.iter().any(|it| it == tag) {
         return Err(Problem::at(at, format!("{name} does not start with a required {tag} of the one value {value}")));
     }
     ident(value, &at)?;

@@ -1,4 +1,4 @@
-//! The part of OpenAPI 3.1 that the contract may use. Whatever is not named here is refused with its path.
+//! The part of `OpenAPI` 3.1 that the contract may use. Whatever is not named here is refused with its path.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ pub(super) struct Spec {
     _info: Value,
     pub(super) servers: Vec<Server>,
     pub(super) tags: Vec<Tag>,
-    pub(super) paths: Map<IndexMap<Method, Operation>>,
+    pub(super) paths: Map<Methods>,
     pub(super) components: Components,
 }
 
@@ -62,17 +62,18 @@ pub(super) struct Tag {
     pub(super) description: String,
 }
 
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq, Hash)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Method {
-    Get,
-    Post,
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Methods {
+    get: Option<Operation>,
+    post: Option<Operation>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Operation {
-    pub(super) operation_id: String,
+    #[serde(rename = "operationId")]
+    pub(super) id: String,
     pub(super) tags: [String; 1],
     pub(super) summary: String,
     pub(super) description: String,
@@ -252,9 +253,24 @@ impl Spec {
         name.filter(known).ok_or_else(|| Problem::at(at, format!("{reference} is not one of the {section}")))
     }
 
+    /// Every operation with its path and method.
+    pub(super) fn operations(&self) -> impl Iterator<Item = (&str, &'static str, &Operation)> {
+        self.paths.iter().flat_map(|(path, methods)| {
+            let methods = [("get", &methods.get), ("post", &methods.post)];
+            methods.into_iter().filter_map(move |(method, it)| Some((path.as_str(), method, it.as_ref()?)))
+        })
+    }
+
+    /// Whether every operation has the parameter.
+    pub(super) fn is_everywhere(&self, parameter: &str) -> bool {
+        self.operations().all(|(.., operation)| operation.parameters.iter().any(|it| it.target == parameter))
+    }
+}
+
+impl Schema {
     /// The tag of a struct that is a variant of a union: its first property and the one value that it has.
-    pub(super) fn tag<'a>(&self, schema: &'a Schema) -> Option<(&'a str, &'a str)> {
-        let (name, property) = schema.properties.first()?;
+    pub(super) fn tag(&self) -> Option<(&str, &str)> {
+        let (name, property) = self.properties.first()?;
         property.values.as_ref().map(|[value]| (name.as_str(), value.as_str()))
     }
 }

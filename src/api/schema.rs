@@ -111,17 +111,14 @@ fn fault(error: &ValidationError<'_>) -> String {
     format!("{at}: {wrong}.")
 }
 
-/// `/BackupStorage/RunDays/0` as `BackupStorage.RunDays[0]`; the whole is `body`.
+/// `/Schedule/RunDays/0` as `Schedule.RunDays[0]`; the whole is called the body.
 fn dotted(pointer: &str) -> String {
-    let mut dotted = String::new();
-    for segment in pointer.split('/').skip(1) {
-        match segment.parse::<usize>() {
-            Ok(index) => dotted.push_str(&format!("[{index}]")),
-            Err(_) if dotted.is_empty() => dotted.push_str(segment),
-            Err(_) => dotted.push_str(&format!(".{segment}")),
-        }
-    }
-    if dotted.is_empty() { "body".to_owned() } else { dotted }
+    let segments = pointer.split('/').skip(1).map(|segment| match segment.parse::<usize>() {
+        Ok(index) => format!("[{index}]"),
+        Err(_) => format!(".{segment}"),
+    });
+    let dotted: String = segments.collect();
+    if dotted.is_empty() { "body".to_owned() } else { dotted.trim_start_matches('.').to_owned() }
 }
 
 /// What was given, unless it is long or a secret.

@@ -1,0 +1,96 @@
+//! The generator on a small contract that has one of everything, and on what it cannot express.
+
+#[path = "../generator.rs"]
+mod generator;
+
+use generator::generate;
+
+const SAMPLE: &str = include_str!("sample.yaml");
+
+#[test]
+fn the_types_of_the_sample() {
+    insta::assert_snapshot!(generate(SAMPLE).unwrap_or_else(|problem| panic!("{problem}")).schemas);
+}
+
+#[test]
+fn the_operations_of_the_sample() {
+    insta::assert_snapshot!(generate(SAMPLE).unwrap_or_else(|problem| panic!("{problem}")).operations);
+}
+
+/// The sample with the first `before` replaced by `after` is refused at `path` for `reason`.
+#[track_caller]
+fn refused(before: &str, after: &str, path: &str, reason: &str) {
+    assert!(SAMPLE.contains(before), "the sample has no {before}");
+    match generate(&SAMPLE.replacen(before, after, 1)) {
+        Ok(_) => panic!("{after} was not refused"),
+        Err(problem) => {
+            let problem = problem.to_string();
+            assert!(problem.starts_with(&format!("{path}: ")) && problem.contains(reason), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn what_openapi_has_and_the_contract_may_not_use_is_refused_where_it_stands() {
+    let label = "components.schemas.Box.properties.Label";
+    refused("maxLength: 9,", "nullable: true,", &format!("{label}.nullable"), "unknown field `nullable`");
+    refused("maxLength: 9,", "readOnly: true,", &format!("{label}.readOnly"), "unknown field `readOnly`");
+    refused("minLength: 1,", "minLength: -1,", &format!("{label}.minLength"), "invalid value");
+    refused(
+        "summary: Get a thing",
+        "deprecated: true",
+        "paths./Things/{thingId}.get.deprecated",
+        "unknown field `deprecated`",
+    );
+    refused("    get:", "    put:", "paths./Things/{thingId}.put", "unknown field `put`");
+    refused(
+        "application/json:",
+        "text/plain:",
+        "paths./Things/{thingId}/$/Change.post.requestBody.content.text/plain",
+        "text/plain",
+    );
+    refused("in: path", "in: header", "components.parameters.ThingId.in", "unknown variant `header`");
+    refused("'3.1.0'", "'3.0.3'", "openapi", "unknown variant `3.0.3`");
+}
+
+#[test]
+fn a_shape_without_a_type_in_rust_is_refused() {
+    let count = "components.schemas.Ball.properties.Count";
+    let last = "components.schemas.Ball.properties.Last";
+    refused("Count: { type: string, format: int64", "Count: { type: string, format: byte", count, "\"byte\"");
+    refused("Count: { type: string, format: int64", "Count: { type: object", count, "type Object");
+    refused("Count: { type: string, format: int64", "Count: { type: array", count, "type Array");
+    refused("{ type: 'null' }], description: The last", "{ type: string }], description: The last", last, "is none of");
+    let times = "components.schemas.Box.properties.Times";
+    refused("required: [Kind, Sides, Times]", "required: [Kind, Sides]", times, "must be required");
+    refused("      enum: [RED, Green, LIGHT_BLUE]\n", "", "components.schemas.Colour", "is none of");
+    refused("enum: [RED, Green", "enum: ['1st', Green", "components.schemas.Colour", "1st is no name");
+    let since = "components.parameters.Since.schema";
+    refused("format: date-time }", "default: '' }", since, "only an integer or a boolean");
+}
+
+#[test]
+fn what_does_not_hang_together_is_refused() {
+    let mapping = "components.schemas.Thing.discriminator.mapping";
+    refused(
+        "Ball: '#/components/schemas/Ball'",
+        "Ball: '#/components/schemas/Box'",
+        &format!("{mapping}.Ball"),
+        "start",
+    );
+    refused(", { $ref: '#/components/schemas/Ball' }]", "]", mapping, "the same schemas as oneOf");
+    refused("required: [Kind]", "required: []", &format!("{mapping}.Ball"), "required Kind");
+    refused("required: [Kind]", "required: [Kind, Size]", "components.schemas.Ball.required", "Size is not one");
+    refused(
+        "#/components/schemas/Colour",
+        "#/components/schemas/Color",
+        "components.schemas.Box.properties.Colour",
+        "Color",
+    );
+    let change = "paths./Things/{thingId}/$/Change.post";
+    refused("parameters/Since'", "parameters/Until'", &format!("{change}.parameters[3]"), "Until is not one");
+    refused("parameters/Since'", "parameters/ThingId'", &format!("{change}.parameters[3]"), "second parameter");
+    refused("/Things/{thingId}/$/Change:", "/Things/{id}:", "paths./Things/{id}.post", "are not the same");
+    refused("'202'", "'204'", &format!("{change}.responses"), "204 is none of");
+    refused("'202': { description: Accepted. }\n        ", "", &format!("{change}.responses"), "exactly one success");
+}
