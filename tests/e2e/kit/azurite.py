@@ -1,0 +1,83 @@
+"""Azurite, Microsoft's emulator of Azure Storage, as the blob store; and Microsoft's own client to look into it."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
+
+from . import tools
+from .process import Process
+
+ACCOUNT = "devstoreaccount1"
+# The one key that every Azurite has; it is published and opens nothing else.
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+# Azurite 3.35 knows this version of the protocol; the client's own default may be newer.
+_PROTOCOL = "2025-05-05"
+
+
+class Azurite:
+    def __init__(self, home: Path):
+        self._home = home
+        self._process = Process(home, "azurite")
+        self.port = 0
+
+    def start(self) -> "Azurite":
+        """On a free port the first time, on the same port again after that."""
+        files = self._home / "blobs"
+        files.mkdir(exist_ok=True)
+        self._process.start(
+            [tools.AZURITE, "--blobHost", "127.0.0.1", "--blobPort", self.port, "--location", files, "--silent", "--disableTelemetry"]
+        )
+        said = self._process.first_lines(2)[1]
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", said)
+        assert found, said
+        self.port = int(found.group(1))
+        return self
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def connection_string(self, port: int | None = None) -> str:
+        """With the account key; `port` leads through a proxy."""
+        return (
+            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
+            f"BlobEndpoint=http://127.0.0.1:{port or self.port}/{ACCOUNT}"
+        )
+
+    def storage(self, container: str, port: int | None = None) -> dict:
+        """A BackupStorageDescription."""
+        return azure_storage(self.connection_string(port), container)
+
+    def sas_storage(self, container: str) -> dict:
+        """The same, knowing a signature for this container but not the key."""
+        signature = generate_container_sas(
+            ACCOUNT,
+            container,
+            account_key=KEY,
+            permission=ContainerSasPermissions(read=True, write=True, create=True, delete=True, list=True, add=True),
+            expiry=datetime.now(UTC) + timedelta(hours=2),
+        )
+        endpoint = f"http://127.0.0.1:{self.port}/{ACCOUNT}"
+        return azure_storage(f"BlobEndpoint={endpoint};SharedAccessSignature={signature}", container)
+
+    def create_container(self, container: str) -> None:
+        self._client().create_container(container)
+
+    def blobs(self, container: str) -> dict[str, int]:
+        """Name and size of what is committed; nothing if the container does not exist."""
+        client = self._client().get_container_client(container)
+        return {blob.name: blob.size for blob in client.list_blobs()} if client.exists() else {}
+
+    def read(self, container: str, name: str) -> bytes:
+        return self._client().get_blob_client(container, name).download_blob().readall()
+
+    def delete(self, container: str, name: str) -> None:
+        self._client().get_blob_client(container, name).delete_blob()
+
+    def _client(self) -> BlobServiceClient:
+        return BlobServiceClient.from_connection_string(self.connection_string(), api_version=_PROTOCOL)
+
+
+def azure_storage(connection_string: str, container: str) -> dict:
+    return {"StorageKind": "AzureBlobStore", "ConnectionString": connection_string, "ContainerName": container}

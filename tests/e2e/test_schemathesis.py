@@ -1,0 +1,33 @@
+"""Schemathesis reads the served document, makes requests of it in every phase, and holds each answer to every check."""
+
+import json
+import os
+import re
+import subprocess
+from collections import Counter
+
+from kit import tools
+from kit.rest import request
+
+SEED = 20181
+EXAMPLES = 40
+
+
+def test_schemathesis_finds_nothing_in_any_operation_with_all_checks(fresh_quickstart):
+    report, dropped = tools.ARTIFACTS / "schemathesis.txt", tools.ARTIFACTS / "schemathesis-dropped.jsonl"
+    dropped.write_text("")
+    roots = str((fresh_quickstart.data / "shares").resolve())
+    command = [tools.SCHEMATHESIS, "run", f"{fresh_quickstart.address}/openapi.json", "--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"]
+    command += ["--mode", "all", "--seed", str(SEED), "--max-examples", str(EXAMPLES), "--generation-database", "none"]
+    command += ["--continue-on-failure", "--request-timeout", "60", "--no-color", "--workers", "1"]
+    hooks = {"SCHEMATHESIS_HOOKS": "kit.schemathesis_hooks", "FB_DROPPED": str(dropped), "FB_ROOTS": roots}
+    ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **hooks}, timeout=1800, check=False)
+    report.write_text(ran.stdout + ran.stderr)
+
+    assert ran.returncode == 0, f"{report}:\n{(ran.stdout + ran.stderr)[-8000:]}"
+    tested = re.search(r"Operations:\s+29 selected / 29 total", ran.stdout)
+    assert tested, ran.stdout[-3000:]
+    rules = Counter(json.loads(line)["rule"] for line in dropped.read_text().splitlines())
+    print(f"answers that a written rule allows: {dict(rules)}")
+    assert rules["documented as not built"] > 0, "the hook was not loaded"
+    assert request(fresh_quickstart.address, "GET", "/healthz").status == 200
