@@ -13,6 +13,9 @@ mod names;
 mod order;
 mod pack;
 mod read;
+#[cfg(test)]
+#[path = "archive/testing_tests.rs"]
+mod testing;
 mod windows;
 mod wire;
 mod write;

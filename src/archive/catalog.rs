@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{BackupPoint, Location, StorageSpec},
-    storage::{ErrorKind, SpecError, Storage, StorageError, Stores},
+    storage::{SpecError, Storage, StorageError, Stores},
 };
 
 /// How many records are read at the same time.
@@ -159,11 +159,7 @@ async fn read(
     let point = match read_metadata(storage, &location).await {
         Ok(metadata) => Ok(metadata.point),
         Err(ReadError::Metadata { source, .. }) => Err(source),
-        Err(ReadError::NotFound { source, .. })
-            if source.kind() == ErrorKind::NotFound && !source.is_store_missing() =>
-        {
-            return Ok(None);
-        }
+        Err(ReadError::NotFound { source, .. }) if !source.is_store_missing() => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     Ok(Some(Found { place, time, location, point }))

@@ -1,7 +1,7 @@
 //! Restores a backup in one pass: fetches ahead, verifies every block, and hands the tree to a [`Sink`].
 //!
 //! Owns the way from storage to sink, not what the sink does. A byte reaches the sink only after the hash of its block was
-//! right; holes are not written. At most [`AHEAD`] windows are under way and two wait, whatever the size of the backup.
+//! right; holes are not written. At most [`AHEAD`] windows are under way and three wait or are in use, whatever the size of the backup.
 //! Dropping the future stops the thread that feeds the sink at its next entry or window.
 
 use std::sync::{Arc, Weak};
@@ -71,7 +71,7 @@ pub enum ExtractError<E: std::error::Error + 'static> {
         why: &'static str,
     },
     /// Nobody waits for the restore any more, or a thread of it died.
-    #[error("the restore was given up")]
+    #[error("the restore stopped before its end")]
     Stopped,
 }
 
@@ -175,7 +175,7 @@ impl<S: Sink> Feed<S> {
                     finish(open.take())?;
                     open = self.entry(&entry)?;
                 }
-                Item::Block { offset, len, stored } => self.block(open.as_mut(), offset, len, &stored)?,
+                Item::Block { offset, len, stored } => self.block(&mut open, offset, len, &stored)?,
                 Item::Hole { .. } => {}
             }
         }
@@ -204,7 +204,7 @@ impl<S: Sink> Feed<S> {
 
     fn block(
         &mut self,
-        open: Option<&mut Open<S::File>>,
+        open: &mut Option<Open<S::File>>,
         offset: u64,
         len: u32,
         stored: &Stored,
@@ -213,12 +213,10 @@ impl<S: Sink> Feed<S> {
         let backup = self.backups[stored.frame.member as usize].clone();
         let damaged = |why| ExtractError::Damaged { backup, file: path.clone(), offset, why };
         self.fetch(stored.frame)?;
-        if !self.unpack(stored.frame) {
-            return Err(damaged("its data cannot be unpacked"));
-        }
-        match self.unpacker.block(stored.place, len, stored.hash) {
-            Some(block) => file.write_at(offset, block).map_err(ExtractError::Sink),
-            None => Err(damaged("its hash is wrong")),
+        match self.unpack(stored.frame).map(|()| self.unpacker.block(stored.place, len, stored.hash)) {
+            Ok(Some(block)) => file.write_at(offset, block).map_err(ExtractError::Sink),
+            Ok(None) => Err(damaged("its hash is wrong")),
+            Err(why) => Err(damaged(why)),
         }
     }
 
@@ -232,17 +230,17 @@ impl<S: Sink> Feed<S> {
         Ok(())
     }
 
-    /// Unpacks the frame, if it was not the last one that was; false if that cannot be done.
-    fn unpack(&mut self, frame: Frame) -> bool {
+    /// Unpacks the frame, if it was not the last one that was; or says why that cannot be done.
+    fn unpack(&mut self, frame: Frame) -> Result<(), &'static str> {
         if self.unpacked == frame {
-            return true;
+            return Ok(());
         }
-        let Some((window, bytes)) = &self.window else { return false };
-        let start = frame.offset.checked_sub(window.range.start).and_then(|start| usize::try_from(start).ok());
-        let packed = start.and_then(|start| bytes.get(start..start.checked_add(frame.len as usize)?));
-        let done = packed.is_some_and(|packed| self.unpacker.decompress(packed).is_ok());
-        self.unpacked = if done { frame } else { Frame::default() };
-        done
+        self.unpacked = Frame::default();
+        let packed = self.window.as_ref().and_then(|(window, bytes)| window.part(bytes, frame));
+        let packed = packed.ok_or("the zip ends before its data")?;
+        self.unpacker.decompress(packed).map_err(|_| "its data cannot be unpacked")?;
+        self.unpacked = frame;
+        Ok(())
     }
 }
 

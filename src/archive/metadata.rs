@@ -312,8 +312,9 @@ impl Found {
     }
 
     fn two_ints(&self, name: &'static str) -> Result<(i64, i64), MetadataError> {
-        let both = u128::from_le_bytes(self.array(name)?);
-        Ok(((both as u64).cast_signed(), ((both >> 64) as u64).cast_signed()))
+        let both = self.array::<16>(name)?;
+        let int = |start: usize| i64::from_le_bytes(std::array::from_fn(|n| both[start + n]));
+        Ok((int(0), int(8)))
     }
 }
 

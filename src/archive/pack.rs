@@ -143,31 +143,35 @@ impl<W: Write> Packer<W> {
     }
 
     fn file(&mut self, entry: &Entry, len: u64, content: &mut dyn Read) -> Result<(), PackError> {
-        let path = || entry.path.as_str().to_owned();
-        let write = |source| PackError::Write { path: path(), source };
+        let path = entry.path.as_str();
+        let write = |source| PackError::Write { path: path.to_owned(), source };
         if len == 0 {
             self.zip.stored(entry, b"").map_err(write)?;
         } else {
             self.zip.start_file(entry, len).map_err(write)?;
         }
-        let read = |source| PackError::Read { path: path(), source };
+        let crc = self.frames(path, len, content)?;
+        self.files += 1;
+        self.plain_bytes += len;
+        self.zip.finish_entry(crc, len).map_err(write)
+    }
+
+    /// Packs exactly `len` bytes, which must be all there are; answers their CRC.
+    fn frames(&mut self, path: &str, len: u64, content: &mut dyn Read) -> Result<u32, PackError> {
+        let read = |source| PackError::Read { path: path.to_owned(), source };
+        let changed = || PackError::Length { path: path.to_owned(), expected: len };
         let mut crc = crc32fast::Hasher::new();
         let mut left = len;
         while left > 0 {
             let frame = left.min(self.block_size.frame().into());
             if !self.fill(content, frame).map_err(read)? {
-                return Err(PackError::Length { path: path(), expected: len });
+                return Err(changed());
             }
             crc.update(&self.plain);
-            self.frame().map_err(write)?;
+            self.frame().map_err(|source| PackError::Write { path: path.to_owned(), source })?;
             left -= frame;
         }
-        if content.read(&mut [0]).map_err(read)? > 0 {
-            return Err(PackError::Length { path: path(), expected: len });
-        }
-        self.files += 1;
-        self.plain_bytes += len;
-        self.zip.finish_entry(crc.finalize(), len).map_err(write)
+        if content.read(&mut [0]).map_err(read)? > 0 { Err(changed()) } else { Ok(crc.finalize()) }
     }
 
     /// Reads the plain bytes of the next frame; false if there are fewer.

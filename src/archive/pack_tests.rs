@@ -35,7 +35,7 @@ fn noise(len: usize) -> Vec<u8> {
 
 #[test]
 fn a_zip_tool_finds_every_byte_and_the_manifest_last() {
-    let long = noise(3 << 20 | 12345);
+    let long = noise((3 << 20) + 12345);
     let (packed, bytes) = pack(&[("a", b""), ("b", b"hello"), ("c", &long)]);
     let mut zip = zip::ZipArchive::new(Cursor::new(&bytes)).unwrap();
     for (n, expected) in [&b""[..], b"hello", &long].into_iter().enumerate() {

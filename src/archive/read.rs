@@ -42,7 +42,7 @@ pub enum ReadError {
         location: Location,
         /// As the storage told it.
         #[source]
-        source: StorageError,
+        source: Box<StorageError>,
     },
     /// The commit record cannot be used.
     #[error("the backup '{location}' cannot be used")]
@@ -117,7 +117,7 @@ pub(super) async fn read_metadata(storage: &Storage, location: &Location) -> Res
     let location = parse_location(&location.0)?;
     let key = Keys::of(&location)?.metadata;
     let missing = |source: StorageError| match source.kind() {
-        ErrorKind::NotFound => ReadError::NotFound { location: location.clone(), source },
+        ErrorKind::NotFound => ReadError::NotFound { location: location.clone(), source: source.into() },
         _ => ReadError::Storage(source),
     };
     // One byte more than there may be, so that a larger object is noticed without being fetched.

@@ -30,6 +30,12 @@ impl Window {
         self.member == frame.member && self.range.start <= frame.offset && end(frame) <= self.range.end
     }
 
+    /// The frame's part of the bytes that were fetched; none if they are too few.
+    pub(super) fn part<'a>(&self, bytes: &'a [u8], frame: Frame) -> Option<&'a [u8]> {
+        let start = usize::try_from(frame.offset.checked_sub(self.range.start)?).ok()?;
+        bytes.get(start..start.checked_add(frame.len as usize)?)
+    }
+
     /// Grows to hold the frame too, if that is worth it.
     fn admit(&mut self, frame: Frame) -> bool {
         let near = self.range.end..=self.range.end.saturating_add(GAP);

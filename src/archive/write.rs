@@ -108,26 +108,29 @@ where
     F: FnOnce(&mut Packer<Upload>) -> Result<(), E> + Send + 'static,
 {
     let keys = Keys::of(&draft.point.location)?;
-    let taken = |error: StorageError| match error.kind() {
-        ErrorKind::AlreadyExists => WriteError::Taken(draft.point.location.clone()),
-        _ => WriteError::Storage(error),
-    };
-    let object = storage.create(&keys.zip).await.map_err(taken)?;
+    let object = storage.create(&keys.zip).await.map_err(|error| refused(&draft, error))?;
     let (upload, pieces) = Upload::channel();
     let packing = spawn_blocking(move || run(upload, draft.block_size, pack));
     let sent = send(object, pieces).await;
-    let packed = packing.await.map_err(|_| WriteError::Stopped);
+    let packed = packing.await.map_or(Err(WriteError::Stopped), |packed| packed.map_err(WriteError::Source));
     let object = sent.map_err(WriteError::Storage)?;
-    let packed = match packed.and_then(|packed| packed.map_err(WriteError::Source)) {
-        Ok(packed) => packed,
+    let packed = match packed {
+        Ok(packed) => object.finish().await.map(|()| packed).map_err(|error| refused(&draft, error))?,
         Err(error) => {
             give_up(object).await;
             return Err(error);
         }
     };
-    object.finish().await.map_err(taken)?;
     let metadata = Metadata { content: Some(content(draft.source_kind, &packed)), point: draft.point };
     Ok(Staged { storage: storage.clone(), keys, metadata })
+}
+
+/// What it means that the zip could not be created or finished.
+fn refused<E: std::error::Error + 'static>(draft: &Draft, error: StorageError) -> WriteError<E> {
+    match error.kind() {
+        ErrorKind::AlreadyExists => WriteError::Taken(draft.point.location.clone()),
+        _ => WriteError::Storage(error),
+    }
 }
 
 impl Staged {

@@ -305,15 +305,16 @@ fn timestamp(mtime_s: i64) -> Vec<u8> {
 
 /// MS-DOS time and date, UTC, the nearest that they can say.
 fn dos_time(mtime_s: i64) -> (u16, u16) {
-    const FIRST: (u16, u16) = (0, 1 << 5 | 1);
-    const LAST: (u16, u16) = (23 << 11 | 59 << 5 | 29, 127 << 9 | 12 << 5 | 31);
+    // 1980-01-01 00:00:00 and 2107-12-31 23:59:58.
+    const FIRST: (u16, u16) = (0, 0x0021);
+    const LAST: (u16, u16) = (0xbf7d, 0xff9f);
     let Some(time) = DateTime::from_timestamp(mtime_s, 0) else { return if mtime_s < 0 { FIRST } else { LAST } };
     match time.year() {
         ..1980 => FIRST,
         2108.. => LAST,
         year => {
             let date = (year - 1980).cast_unsigned() << 9 | time.month() << 5 | time.day();
-            let clock = time.hour() << 11 | time.minute() << 5 | time.second() / 2;
+            let clock = time.hour() << 11 | time.minute() << 5 | (time.second() / 2);
             (u16::try_from(clock).unwrap_or(0), u16::try_from(date).unwrap_or(0))
         }
     }

@@ -15,7 +15,6 @@ const LEVEL: i32 = 1;
 pub(in crate::archive) struct ManifestWriter {
     out: zstd::Encoder<'static, Vec<u8>>,
     scratch: Vec<u8>,
-    block_size: BlockSize,
     path: String,
     mtime: i64,
     /// The frame written last, and where in it the block after it would start.
@@ -33,7 +32,7 @@ impl ManifestWriter {
         out.include_checksum(false)?;
         out.write_all(&header(block_size, members))?;
         let (scratch, path, frame) = (Vec::new(), String::new(), Frame::default());
-        Ok(Self { out, scratch, block_size, path, mtime: 0, frame, place: 0, holes: 0, entries: 0 })
+        Ok(Self { out, scratch, path, mtime: 0, frame, place: 0, holes: 0, entries: 0 })
     }
 
     pub(in crate::archive) fn entry(&mut self, entry: &Entry) -> io::Result<()> {
