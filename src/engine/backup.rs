@@ -84,6 +84,9 @@ impl Engine {
             block_size: BlockSize::for_state(snapshot.bytes()),
         };
         let notes = notes(&snapshot);
+        if let Some(note) = notes.first() {
+            tracing::warn!(partition = %hosted.partition.id, job = %job.id, note, "not all of the state can be backed up");
+        }
         let staged = archive::stage(storage, draft, move |packer| copy(&snapshot, packer))
             .await
             .map_err(|e| write_failed(&e))?;
