@@ -1,6 +1,6 @@
 //! The types of the wire: a struct, an enum or a union for each named schema.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 
 use super::{
@@ -9,10 +9,15 @@ use super::{
     spec::{Discriminator, Primitive, Problem, Schema, Spec},
 };
 
+/// How the names of properties end that are secrets.
+const SECRETS: [&str; 2] = ["Password", "ConnectionString"];
+
 pub(super) fn all(spec: &Spec) -> Result<TokenStream, Problem> {
     let types: Vec<_> =
         spec.components.schemas.iter().map(|(name, schema)| one(spec, name, schema)).collect::<Result<_, _>>()?;
     Ok(quote! {
+        use std::fmt;
+
         use chrono::{DateTime, Utc};
         use schemars::JsonSchema;
         use serde::{Deserialize, Serialize, Serializer};
@@ -52,12 +57,31 @@ fn structure(spec: &Spec, name: &str, schema: &Schema, at: &str) -> Result<Token
         field.rust(spec, &format!("{at}.properties.{name}"))
     });
     let fields: Vec<_> = fields.collect::<Result<_, _>>()?;
+    let (debug, hidden) = debug(&ident, schema);
     Ok(quote! {
         #[doc = #doc]
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema, JsonSchema)]
+        #[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema, JsonSchema)]
+        #debug
         #serde
         pub struct #ident { #(#fields)* }
+        #hidden
     })
+}
+
+/// A type that has a secret shows none of its fields.
+fn debug(name: &Ident, schema: &Schema) -> (TokenStream, TokenStream) {
+    if !schema.properties.keys().any(|name| SECRETS.iter().any(|secret| name.ends_with(secret))) {
+        return (quote!(#[derive(Debug)]), quote!());
+    }
+    let text = name.to_string();
+    let hidden = quote! {
+        impl fmt::Debug for #name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(#text).finish_non_exhaustive()
+            }
+        }
+    };
+    (quote!(), hidden)
 }
 
 fn enumeration(name: &str, schema: &Schema, at: &str) -> Result<TokenStream, Problem> {
@@ -107,13 +131,7 @@ fn union(spec: &Spec, name: &str, schema: &Schema, by: &Discriminator, at: &str)
     })
 }
 
-fn checked_variant(
-    spec: &Spec,
-    tag: &str,
-    value: &str,
-    reference: &str,
-    at: &str,
-) -> Result<proc_macro2::Ident, Problem> {
+fn checked_variant(spec: &Spec, tag: &str, value: &str, reference: &str, at: &str) -> Result<Ident, Problem> {
     let at = format!("{at}.discriminator.mapping.{value}");
     let name = spec.resolve("schemas", reference, &at)?;
     let schema = &spec.components.schemas[name];

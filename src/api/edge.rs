@@ -47,7 +47,7 @@ async fn identify(State(clock): State<Clock>, request: Request, next: Next) -> R
     let given = request.headers().get(REQUEST_ID).and_then(|id| Uuid::parse_str(id.to_str().ok()?).ok());
     let id = given.unwrap_or_else(|| clock.uuid());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
+    let mut response = in_shape(next.run(request).await);
     if let Some(Cause(cause)) = response.extensions().get() {
         tracing::error!(request_id = %id, %method, path, error = %chain(&**cause), "a request failed");
     }
@@ -55,6 +55,17 @@ async fn identify(State(clock): State<Clock>, request: Request, next: Next) -> R
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.extend(HeaderValue::try_from(id.to_string()).ok().map(|id| (REQUEST_ID, id)));
     response
+}
+
+/// Errors of the libraries below are plain text; ours never are.
+fn in_shape(response: Response) -> Response {
+    let status = response.status();
+    let json = response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");
+    if json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let code = if status.is_server_error() { FabricErrorCodes::EFail } else { FabricErrorCodes::EInvalidarg };
+    ApiError::new(status, code, status.canonical_reason().unwrap_or_default()).into_response()
 }
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -1,3 +1,5 @@
+use axum::http::StatusCode;
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use serde_json::{Value, json};
 
 use super::read;
@@ -153,6 +155,12 @@ fn a_secret_is_never_repeated() {
 }
 
 #[test]
+fn a_value_with_a_secret_does_not_show_it() {
+    let storage = json!({ "StorageKind": "FileShare", "Path": "/a", "PrimaryPassword": "s3cret" });
+    assert!(!format!("{:?}", backup(&storage).unwrap()).contains("s3cret"));
+}
+
+#[test]
 fn ids_and_instants_are_read_in_every_way_they_are_written() {
     for id in [
         "1daae3f5-7fd6-42e9-b1ba-8c05f873994d",
@@ -175,4 +183,79 @@ fn ids_and_instants_are_read_in_every_way_they_are_written() {
 fn a_value_of_the_wrong_kind_at_the_top_is_called_the_body() {
     let error = read::<FileShareBackupStorageDescription>(json!([1])).unwrap_err();
     assert_eq!(error.message(), "body: an array is not an object.");
+}
+
+/// Any JSON whose names and values are often those of the contract, so that it goes deep before it goes wrong.
+fn nearly_right() -> impl Strategy<Value = Value> {
+    let names = prop_oneof![
+        Just("Storage"),
+        Just("Schedule"),
+        Just("RetentionPolicy"),
+        Just("StorageKind"),
+        Just("ScheduleKind"),
+        Just("RetentionPolicyType"),
+        Just("Path"),
+        Just("RunTimes"),
+        Just("RunDays"),
+        Just("Interval"),
+        Just("Name"),
+        Just("ScheduleFrequencyType"),
+        Just("MaxIncrementalBackups"),
+        Just("autorestoreondataloss"),
+        Just("BackupEntity"),
+        Just("EntityKind"),
+        Just("PartitionId"),
+        Just("MinimumNumberOfBackups"),
+        Just("RetentionDuration"),
+        Just("Latest"),
+    ];
+    let texts = prop_oneof![
+        Just("FileShare"),
+        Just("TimeBased"),
+        Just("FrequencyBased"),
+        Just("Basic"),
+        Just("Partition"),
+        Just("Daily"),
+        Just("Monday"),
+        Just("P3M"),
+        Just("0001-01-01T09:00:00Z"),
+        Just("1daae3f5-7fd6-42e9-b1ba-8c05f873994d"),
+        Just(""),
+        Just("true"),
+        Just("7"),
+        Just("{}"),
+    ];
+    let leaves = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        texts.prop_map(Value::from),
+    ];
+    leaves.prop_recursive(5, 64, 10, move |inner| {
+        let objects = proptest::collection::vec((names.clone(), inner.clone()), 0..10);
+        prop_oneof![
+            proptest::collection::vec(inner, 0..3).prop_map(Value::from),
+            objects.prop_map(|pairs| pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_sent_is_read_or_is_the_callers_fault(value in nearly_right()) {
+        let mut policy = policy();
+        for (name, value) in value.as_object().into_iter().flatten() {
+            policy[name] = value.clone();
+        }
+        let read_as = [
+            read::<BackupPolicyDescription>(value.clone()).err(),
+            read::<BackupPolicyDescription>(policy).err(),
+            read::<GetBackupByStorageQueryDescription>(value).err(),
+        ];
+        for error in read_as.into_iter().flatten() {
+            assert_eq!(error.status(), StatusCode::BAD_REQUEST, "{error:?}");
+        }
+    }
 }
