@@ -1,14 +1,15 @@
 //! A store in an Azure Blob container.
 //!
-//! `object_store` reads, lists and uploads. Four requests it cannot make are signed with its keys in `requests`: making
-//! the container, committing an upload only if its name is free, deleting without the batch interface (which not every
-//! SAS may use), and asking who wrote a blob.
+//! `object_store` reads and uploads. What it cannot do as we need it is signed with its keys in `requests`: making the
+//! container, committing an upload only if its name is free, deleting without the batch interface (which not every SAS
+//! may use), asking who wrote a blob, and listing where others keep blobs under names that it does not accept.
 //!
 //! Every blob carries the id of the attempt that wrote it. So a write whose reply was lost, and which then finds its
 //! name taken, can tell its own first attempt from somebody else's blob.
 //!
 //! Parts of an upload that is given up are never visible; the service drops them after a week.
 
+mod page;
 mod requests;
 mod trouble;
 mod upload;
@@ -20,7 +21,6 @@ use futures::FutureExt;
 use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
     azure::{MicrosoftAzure, MicrosoftAzureBuilder, split_sas},
-    list::{PaginatedListOptions, PaginatedListStore},
     path::Path,
 };
 
@@ -30,6 +30,7 @@ use super::{
     ErrorKind, Object, SpecError, StorageError,
     backend::{Answer, Backend, Upload},
     connection_string::{Account, Credential},
+    key::checked,
 };
 use requests::Requests;
 use trouble::Trouble;
@@ -179,27 +180,15 @@ impl Container {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Object>, Trouble> {
-        let mut found = self.named_exactly(prefix).await?;
-        let text = Some(prefix).filter(|prefix| !prefix.is_empty());
-        let mut options = PaginatedListOptions::default();
+        let mut found = Vec::new();
+        let mut marker = String::new();
         loop {
-            let page = self.questions.list_paginated(text, options).await?;
-            found.extend(page.result.objects.into_iter().map(|o| Object { key: o.location.into(), size: o.size }));
-            if page.page_token.is_none() {
-                return Ok(found);
+            let page = self.requests.list(prefix, &marker).await?;
+            found.extend(page.objects);
+            match page.next {
+                Some(next) => marker = next,
+                None => return Ok(found),
             }
-            options = PaginatedListOptions { page_token: page.page_token, ..PaginatedListOptions::default() };
-        }
-    }
-
-    /// The blob whose name is the whole prefix: `object_store` takes it for a folder and leaves it out.
-    async fn named_exactly(&self, prefix: &str) -> Result<Vec<Object>, Trouble> {
-        if prefix.is_empty() || prefix.ends_with('/') {
-            return Ok(Vec::new());
-        }
-        match self.requests.facts(prefix).await {
-            Err(trouble) if trouble.is_absence() => Ok(Vec::new()),
-            answer => Ok(vec![Object { key: prefix.to_owned(), size: answer?.size }]),
         }
     }
 

@@ -21,6 +21,10 @@ impl ObjectWriter {
         if self.gathered.is_empty() && data.len() >= PART {
             return self.upload.write(data).await;
         }
+        if self.gathered.is_empty() {
+            // Else it would grow by doubling, to twice of what is needed.
+            self.gathered.reserve(PART + data.len());
+        }
         self.gathered.extend_from_slice(&data);
         if self.gathered.len() < PART {
             return Ok(());

@@ -2,7 +2,8 @@
 
 use std::{
     error::Error,
-    net::TcpListener,
+    io::Write,
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -60,6 +61,15 @@ async fn a_shared_access_signature_is_as_good_as_a_key() {
 }
 
 #[tokio::test]
+async fn development_storage_is_azurite() {
+    let azurite = Azurite::start();
+    let proxy = azurite.endpoint().replace(&format!("/{ACCOUNT}"), "");
+    let store = open(&format!("UseDevelopmentStorage=true;DevelopmentStorageProxyUri={proxy}"), "development");
+    store.put_new("x", Bytes::from("x")).await.unwrap();
+    assert_eq!(store.list("").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_signature_for_one_container_can_use_it_but_not_make_it() {
     let azurite = Azurite::start();
     let store = with_sas(&azurite, "mine", &container_sas("mine", "rwdlc", "2099-01-01T00:00:00Z"));
@@ -96,6 +106,34 @@ async fn a_missing_container_is_named_and_reading_does_not_make_it() {
     }
     store.delete("x").await.unwrap();
     assert!(store.list("").await.unwrap_err().is_store_missing());
+}
+
+/// A blob such as other programs leave, under a name that no key of ours can be.
+fn put_raw(azurite: &Azurite, path: &str) {
+    let sas = account_sas("rwdlc", "2099-01-01T00:00:00Z");
+    let endpoint = azurite.endpoint();
+    let (_, rest) = endpoint.split_once("://").unwrap();
+    let (server, account) = rest.split_once('/').unwrap();
+    let head = format!("PUT /{account}/{path}?{sas} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n");
+    let blob = "x-ms-blob-type: BlockBlob\r\nContent-Length: 0\r\n\r\n";
+    let mut line = TcpStream::connect(server).unwrap();
+    line.write_all(format!("{head}{blob}").as_bytes()).unwrap();
+    let answer = std::io::read_to_string(line).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_blobs_of_others_are_not_listed_and_do_no_harm() {
+    let azurite = Azurite::start();
+    let store = open(&azurite.connection_string(), "shared");
+    store.put_new("a/ours", Bytes::new()).await.unwrap();
+    for path in ["shared/a//b", "shared/folder/", "shared/a/dot.", "shared/new%0Aline"] {
+        put_raw(&azurite, path);
+    }
+    for prefix in ["", "a", "a/"] {
+        let listed = store.list(prefix).await.unwrap();
+        assert_eq!(listed.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["a/ours"], "{prefix}");
+    }
 }
 
 #[tokio::test]

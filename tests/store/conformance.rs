@@ -160,6 +160,7 @@ async fn unusual_names_survive(store: &Storage) {
         "a+b/c&d=e?f#g",
         "~tilde/'quote'/\"double\"/<angle>/[b]{c}|^`",
         ".hidden/..dots",
+        " first/ blank",
         "CASE/case",
         "case/CASE",
     ];

@@ -1,10 +1,11 @@
-//! The requests that `object_store` has no call for, signed with its credentials and sent with its client.
+//! The requests that `object_store` has no call for, or not one for us, signed with its credentials and sent with its client.
 //!
 //! The pauses between retries are the network's business, so they use tokio's timer and not the product's clock.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use http::{
     Method,
     header::{CONTENT_LENGTH, IF_NONE_MATCH},
@@ -12,12 +13,12 @@ use http::{
 use object_store::{
     ClientOptions, Error,
     azure::{AzureAuthorizer, AzureCredentialProvider, MicrosoftAzure},
-    client::{HttpClient, HttpConnector, HttpRequest, HttpResponse, ReqwestConnector},
+    client::{HttpClient, HttpConnector, HttpRequest, ReqwestConnector},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use super::{ATTEMPT, Account, QUESTION, TRANSFER, Trouble};
+use super::{ATTEMPT, Account, QUESTION, TRANSFER, Trouble, page::Page};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -29,6 +30,9 @@ pub(super) struct Requests {
     container: Url,
 }
 
+/// Whole: none of these requests is answered at length.
+pub(super) type Answer = http::Response<Vec<u8>>;
+
 /// What a blob says of itself.
 pub(super) struct Facts {
     pub(super) size: u64,
@@ -38,7 +42,7 @@ pub(super) struct Facts {
 struct Request<'a> {
     method: Method,
     key: Option<&'a str>,
-    query: &'static [(&'static str, &'static str)],
+    query: Vec<(&'static str, String)>,
     headers: Vec<(String, String)>,
     body: Bytes,
     patience: Duration,
@@ -46,7 +50,7 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn about(method: Method, key: Option<&'a str>) -> Self {
-        Self { method, key, query: &[], headers: Vec::new(), body: Bytes::new(), patience: QUESTION }
+        Self { method, key, query: Vec::new(), headers: Vec::new(), body: Bytes::new(), patience: QUESTION }
     }
 }
 
@@ -65,7 +69,7 @@ impl Requests {
 
     /// One that somebody else has just made is as good.
     pub(super) async fn create_container(&self) -> Result<(), Trouble> {
-        let request = Request { query: &[("restype", "container")], ..Request::about(Method::PUT, None) };
+        let request = Request { query: vec![("restype", "container".to_owned())], ..Request::about(Method::PUT, None) };
         match self.send(request).await {
             Err(trouble) if trouble.has_code("ContainerAlreadyExists") => Ok(()),
             answer => answer.map(drop),
@@ -77,8 +81,9 @@ impl Requests {
         let headers =
             vec![(IF_NONE_MATCH.to_string(), "*".to_owned()), (format!("x-ms-meta-{ATTEMPT}"), attempt.to_owned())];
         let body = block_list(blocks).into();
+        let query = vec![("comp", "blocklist".to_owned())];
         let about = Request::about(Method::PUT, Some(key));
-        self.send(Request { query: &[("comp", "blocklist")], headers, body, patience: TRANSFER, ..about }).await?;
+        self.send(Request { query, headers, body, patience: TRANSFER, ..about }).await?;
         Ok(())
     }
 
@@ -96,8 +101,17 @@ impl Requests {
         Ok(Facts { size, attempt })
     }
 
+    /// The next blobs whose names start with `prefix`, after the place where `marker` says that the last answer ended.
+    pub(super) async fn list(&self, prefix: &str, marker: &str) -> Result<Page, Trouble> {
+        let fixed = [("restype", "container"), ("comp", "list")];
+        let given = [("prefix", prefix), ("marker", marker)].into_iter().filter(|(_, value)| !value.is_empty());
+        let query = fixed.into_iter().chain(given).map(|(name, value)| (name, value.to_owned())).collect();
+        let answer = self.send(Request { query, ..Request::about(Method::GET, None) }).await?;
+        Page::parse(answer.body())
+    }
+
     /// Repeats what may pass, for as long as the request has patience.
-    async fn send(&self, request: Request<'_>) -> Result<HttpResponse, Trouble> {
+    async fn send(&self, request: Request<'_>) -> Result<Answer, Trouble> {
         let deadline = Instant::now() + request.patience;
         let mut pause = FIRST_PAUSE;
         let mut trouble = Trouble::Lost { detail: format!("no answer within {} s", request.patience.as_secs()) };
@@ -115,13 +129,12 @@ impl Requests {
         Err(trouble)
     }
 
-    async fn send_once(&self, request: &Request<'_>) -> Result<HttpResponse, Trouble> {
+    async fn send_once(&self, request: &Request<'_>) -> Result<Answer, Trouble> {
         let signed = self.sign(request).await?;
-        let response = self.client.execute(signed).await.map_err(|error| Trouble::lost(&error))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        Err(Trouble::refused(response).await)
+        let (head, body) = self.client.execute(signed).await.map_err(|error| Trouble::lost(&error))?.into_parts();
+        let body = body.bytes_stream().map_ok(Vec::from).try_concat().await;
+        let answer = Answer::from_parts(head, body.map_err(|error| Trouble::lost(&error))?);
+        if answer.status().is_success() { Ok(answer) } else { Err(Trouble::refused(&answer)) }
     }
 
     async fn sign(&self, request: &Request<'_>) -> Result<HttpRequest, Trouble> {
@@ -145,7 +158,7 @@ impl Requests {
             path.extend(key.split('/'));
         }
         if !request.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(request.query);
+            url.query_pairs_mut().extend_pairs(&request.query);
         }
         url
     }

@@ -5,10 +5,9 @@
 
 use std::error::Error;
 
-use futures::TryStreamExt;
-use object_store::client::{HttpError, HttpResponse};
+use object_store::client::HttpError;
 
-use super::{ErrorKind, StorageError};
+use super::{ErrorKind, StorageError, requests::Answer};
 
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -34,14 +33,11 @@ impl Trouble {
         Self::Lost { detail: deepest(error).to_string() }
     }
 
-    pub(super) async fn refused(response: HttpResponse) -> Self {
-        let status = response.status().as_u16();
-        let header = response.headers().get("x-ms-error-code").and_then(|code| code.to_str().ok()).map(str::to_owned);
-        let body: Vec<u8> =
-            response.into_body().bytes_stream().map_ok(Vec::from).try_concat().await.unwrap_or_default();
-        let body = String::from_utf8_lossy(&body);
+    pub(super) fn refused(answer: &Answer) -> Self {
+        let body = String::from_utf8_lossy(answer.body());
+        let header = answer.headers().get("x-ms-error-code").and_then(|code| code.to_str().ok()).map(str::to_owned);
         let code = header.unwrap_or_else(|| element(&body, "Code"));
-        Self::Refused { status, code, detail: element(&body, "Message") }
+        Self::Refused { status: answer.status().as_u16(), code, detail: element(&body, "Message") }
     }
 
     pub(super) fn while_making_the_container(self) -> Self {
