@@ -23,7 +23,15 @@ impl From<Error> for ApiError {
             Error::Catalog(error) => (store_status(error.code()), tell::code(error.code())),
             Error::Ledger(_) => return Self::internal(error),
         };
-        Self::new(status, code, error.to_string())
+        Self::new(status, code, message(&error))
+    }
+}
+
+/// What was wrong with a storage begins with the property that was.
+fn message(error: &Error) -> String {
+    match error {
+        Error::Catalog(storage) if let Some(property) = storage.property() => format!("{property}: {error}"),
+        _ => error.to_string(),
     }
 }
 

@@ -72,6 +72,21 @@ pub enum CatalogError {
     Read(#[from] ReadError),
 }
 
+impl CatalogError {
+    /// Which property of the storage's description is wrong, by its published name.
+    pub fn property(&self) -> Option<&'static str> {
+        match self {
+            Self::Spec(error) => error.property(),
+            Self::Storage(_) | Self::Read(_) => None,
+        }
+    }
+
+    /// Whether the container or directory is not there at all: the first backup makes it.
+    pub fn is_store_missing(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.is_store_missing())
+    }
+}
+
 /// The backups on any storage. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {

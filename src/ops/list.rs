@@ -59,11 +59,15 @@ pub enum Item {
 }
 
 impl Ops {
-    /// The backups of a partition in its own storage.
+    /// The backups of a partition in its own storage. One that does not exist yet, since the first backup makes it, has
+    /// none.
     pub async fn partition_backups(&self, id: PartitionId, query: Query) -> Result<Listing, Error> {
         let partition = self.persisted(id)?;
         let storage = self.storage(partition, None)?;
-        self.list(&storage, &Scope::Partition(partition.service.clone(), id), query).await
+        match self.list(&storage, &Scope::Partition(partition.service.clone(), id), query).await {
+            Err(Error::Catalog(error)) if error.is_store_missing() => Ok(Listing { items: Vec::new(), next: None }),
+            listing => listing,
+        }
     }
 
     /// The backups of an entity in a storage that the caller names. As in the published service a store that cannot be

@@ -109,6 +109,24 @@ pub enum SpecError {
     },
 }
 
+impl SpecError {
+    /// Which property of the description is wrong, by its published name.
+    pub fn property(&self) -> Option<&'static str> {
+        match self {
+            Self::NotBuilt { .. } => Some("StorageKind"),
+            Self::NotAbsolute { .. }
+            | Self::Drive { .. }
+            | Self::OutsideRoots { .. }
+            | Self::LinkedOut { .. }
+            | Self::NotMapped { .. }
+            | Self::Unreadable { .. } => Some("Path"),
+            Self::Container { .. } => Some("ContainerName"),
+            Self::ConnectionString(_) => Some("ConnectionString"),
+            Self::Client { .. } => None,
+        }
+    }
+}
+
 impl Stores {
     /// For these settings.
     pub fn new(settings: StoreSettings, clock: Clock) -> Self {
