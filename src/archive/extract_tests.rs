@@ -206,12 +206,13 @@ async fn a_storage_that_fails_half_way_is_named() {
 struct Stubborn {
     reached: tokio::sync::mpsc::Sender<()>,
     go_on: Option<mpsc::Receiver<()>>,
-    dropped: Option<tokio::sync::oneshot::Sender<()>>,
+    dropped: Option<tokio::sync::oneshot::Sender<usize>>,
+    files: usize,
 }
 
 impl Drop for Stubborn {
     fn drop(&mut self) {
-        let _ = self.dropped.take().unwrap().send(());
+        let _ = self.dropped.take().unwrap().send(self.files);
     }
 }
 
@@ -242,6 +243,7 @@ impl Sink for Stubborn {
     }
 
     fn file(&mut self, _: &Entry) -> Result<Nothing, Self::Error> {
+        self.files += 1;
         let _ = self.reached.try_send(());
         match &self.go_on {
             Some(go_on) => go_on.recv().map(|()| Nothing).map_err(std::io::Error::other),
@@ -255,19 +257,20 @@ async fn a_sink_that_fails_ends_the_restore_with_its_error() {
     let (storage, metadata) = backup(sample()).await;
     let (reached, _keep) = tokio::sync::mpsc::channel(1);
     let (dropped, is_dropped) = tokio::sync::oneshot::channel();
-    let sink = Stubborn { reached, go_on: None, dropped: Some(dropped) };
+    let sink = Stubborn { reached, go_on: None, dropped: Some(dropped), files: 0 };
     let error = open(&storage, &metadata).await.extract(sink).await.map(drop).unwrap_err();
     assert!(matches!(&error, ExtractError::Sink(error) if error.to_string() == "disk full"), "{error}");
-    is_dropped.await.unwrap();
+    assert_eq!(is_dropped.await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn dropping_the_future_ends_the_restore_and_gives_the_sink_up() {
-    let (storage, metadata) = backup(sample()).await;
+    // Empty files: nothing that the thread waits for could tell it, it has to look.
+    let (storage, metadata) = backup(vec![file("a", vec![]), file("b", vec![])]).await;
     let (reached, mut is_reached) = tokio::sync::mpsc::channel(1);
     let (go_on, wait) = mpsc::channel();
     let (dropped, is_dropped) = tokio::sync::oneshot::channel();
-    let sink = Stubborn { reached, go_on: Some(wait), dropped: Some(dropped) };
+    let sink = Stubborn { reached, go_on: Some(wait), dropped: Some(dropped), files: 0 };
     let task = tokio::spawn({
         let archive = open(&storage, &metadata).await;
         async move { archive.extract(sink).await.map(drop) }
@@ -276,5 +279,6 @@ async fn dropping_the_future_ends_the_restore_and_gives_the_sink_up() {
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
     go_on.send(()).unwrap();
-    is_dropped.await.unwrap();
+    drop(go_on);
+    assert_eq!(is_dropped.await.unwrap(), 1, "the second file is never asked for");
 }
