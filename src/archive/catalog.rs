@@ -41,8 +41,9 @@ pub struct Filter {
 pub struct Listing {
     /// The backups.
     pub items: Vec<Found>,
-    /// Whether the limit kept some back.
-    pub more: bool,
+    /// Where this page ended, if the limit kept some back: the `after` of the next one. It need not be among the items,
+    /// since a backup can go between being named and being read.
+    pub next: Option<Location>,
 }
 
 /// A backup that was found.
@@ -133,14 +134,14 @@ pub(super) async fn list(storage: &Storage, scope: &Scope, filter: &Filter) -> R
     if filter.latest {
         keep_latest(&mut named);
     }
-    let more = keep_page(&mut named, filter)?;
+    let next = keep_page(&mut named, filter)?;
     let reads = named.into_iter().map(|((place, time), location)| read(storage, place, time, location));
     let found: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
-    Ok(Listing { items: found.into_iter().flatten().collect(), more })
+    Ok(Listing { items: found.into_iter().flatten().collect(), next })
 }
 
-/// Keeps one page and tells whether more come after it.
-fn keep_page(named: &mut Named, filter: &Filter) -> Result<bool, CatalogError> {
+/// Keeps one page and tells where it ends, if more come after it.
+fn keep_page(named: &mut Named, filter: &Filter) -> Result<Option<Location>, CatalogError> {
     if let Some(after) = &filter.after {
         let place = Place::of(after).map_err(ReadError::from)?;
         named.retain(|key, _| *key > place);
@@ -148,7 +149,7 @@ fn keep_page(named: &mut Named, filter: &Filter) -> Result<bool, CatalogError> {
     let all = named.len();
     let page = filter.limit.unwrap_or(all);
     *named = std::mem::take(named).into_iter().take(page).collect();
-    Ok(all > page)
+    Ok(named.values().next_back().filter(|_| all > page).cloned())
 }
 
 /// The backup whose record has this key, if it is one and the filter lets it through.

@@ -124,12 +124,12 @@ async fn pages_follow_each_other_until_there_is_no_more() {
     let mut filter = Filter { limit: Some(3), ..Filter::default() };
     let mut pages = vec![];
     loop {
-        let Listing { items, more } = page(&storage, &application(), &filter).await.unwrap();
-        filter.after = items.last().map(|found| found.location.clone());
+        let Listing { items, next } = page(&storage, &application(), &filter).await.unwrap();
         pages.push(shown(&items));
-        if !more {
+        if next.is_none() {
             break;
         }
+        filter.after = next;
     }
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 1]);
     assert_eq!(pages.concat(), shown(&list(&storage, &application(), &Filter::default()).await.unwrap()));

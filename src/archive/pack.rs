@@ -17,6 +17,12 @@ use crate::domain::{Entry, EntryKind};
 const OWN: &str = ".fabric-backup";
 const MANIFEST: &str = ".fabric-backup/manifest";
 
+/// bsdtar misses the end of an entry whose last bytes fill its buffer of this size. Something must follow them; it may
+/// be empty. (Seen with libarchive 3.6.2; 7-Zip needs none of it and does not mind.)
+const EXTRACTORS_BUFFER: u64 = 256 << 10;
+/// A zstd frame of no bytes: magic number, "one segment of length 0", one last raw block of length 0.
+const EMPTY_FRAME: [u8; 9] = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00];
+
 /// Why a state could not be packed.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
@@ -151,6 +157,9 @@ impl<W: Write> Packer<W> {
             self.zip.start_file(entry, len).map_err(write)?;
         }
         let crc = self.frames(path, len, content)?;
+        if len > 0 && len % EXTRACTORS_BUFFER == 0 {
+            self.zip.data(&EMPTY_FRAME).map_err(write)?;
+        }
         self.files += 1;
         self.plain_bytes += len;
         self.zip.finish_entry(crc, len).map_err(write)

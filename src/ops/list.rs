@@ -88,7 +88,7 @@ impl Ops {
         let limit = usize::try_from(query.page.limit).ok().filter(|limit| *limit > 0);
         let filter = Filter { start: query.start, end: query.end, latest: query.latest, after, limit };
         let found = self.catalog.list(storage, scope, &filter).await?;
-        let next = found.more.then(|| found.items.last().map(|last| encode_token(&last.location))).flatten();
+        let next = found.next.as_ref().map(encode_token);
         Ok(Listing { items: found.items.into_iter().map(Item::Backup).collect(), next })
     }
 }

@@ -26,12 +26,16 @@ fn missing(program: &str, error: &io::Error) -> ! {
     panic!("{program} cannot be run ({error}): apt-get install 7zip libarchive-tools")
 }
 
-/// The small state and files of several frames.
+/// The small state, files of several frames, and files whose last bytes just fill an extractor's buffer.
 fn state() -> Tree {
     let mut text = noise(10_000).repeat(400);
     text.truncate((3 << 20) + 7);
+    let mut island = vec![0; 5 << 20];
+    island[5 << 19..][..9].copy_from_slice(b"an island");
     let mut tree = small();
     tree.extend([file("big noise", 0o644, noise((2 << 20) + 1)), file("big text", 0o644, text)]);
+    tree.extend([file("island", 0o644, island), file("half a MiB", 0o644, noise(512 << 10))]);
+    tree.push(file("zeros", 0o644, vec![0; 1 << 20]));
     sorted(tree)
 }
 
