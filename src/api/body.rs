@@ -1,9 +1,11 @@
 //! Reads the body: its media type, its size, its JSON, then its schema.
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes},
     http::{HeaderMap, StatusCode, header},
 };
+use bytes::BytesMut;
+use futures::StreamExt;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,6 +13,7 @@ use serde_json::Value;
 use super::{ApiError, schema, wire::FabricErrorCodes};
 
 const MOST_BYTES: usize = 4 << 20;
+const MOST_DISCARDED: usize = 16 << 20;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The body; an empty one and `null` are none.
@@ -30,16 +33,25 @@ pub(super) async fn read<T: DeserializeOwned + JsonSchema + 'static>(
     }
 }
 
+/// Takes the body in. One that is too large is taken too, and thrown away, as long as that is reasonable: a client that is
+/// still sending when the connection closes never sees the answer. One that asked first can be told at once.
 async fn receive(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > MOST_BYTES) {
+    if headers.contains_key(header::EXPECT) && announced.is_some_and(|length| length > MOST_BYTES) {
         return Err(too_large());
     }
-    to_bytes(body, MOST_BYTES).await.map_err(|error| {
-        let error: &dyn std::error::Error = &error;
-        let limit = error.source().is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
-        if limit { too_large() } else { ApiError::invalid("body: ended before it was complete.") }
-    })
+    let mut pieces = body.into_data_stream();
+    let (mut bytes, mut seen) = (BytesMut::new(), 0);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| ApiError::invalid("body: ended before it was complete."))?;
+        seen += piece.len();
+        if seen <= MOST_BYTES {
+            bytes.extend_from_slice(&piece);
+        } else if seen > MOST_DISCARDED {
+            break;
+        }
+    }
+    if seen > MOST_BYTES { Err(too_large()) } else { Ok(bytes.freeze()) }
 }
 
 fn too_large() -> ApiError {

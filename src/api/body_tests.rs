@@ -76,8 +76,9 @@ async fn a_body_that_breaks_off_is_the_callers_fault() {
 }
 
 #[tokio::test]
-async fn an_announced_size_is_refused_before_it_arrives() {
-    let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("4194305"))]);
+async fn a_client_that_asks_first_is_told_before_it_sends() {
+    let announced = (header::CONTENT_LENGTH, HeaderValue::from_static("4194305"));
+    let headers = HeaderMap::from_iter([announced, (header::EXPECT, HeaderValue::from_static("100-continue"))]);
     let never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
     let error = read::<DisableBackupDescription>(&headers, never).await.unwrap_err();
     assert_eq!(error.status(), StatusCode::PAYLOAD_TOO_LARGE);
