@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::manifest::{Frame, Item, Items};
 
 /// The most that is fetched at once, unless a single frame is larger.
-const MOST: u64 = 8 << 20;
+const MOST: u64 = 4 << 20;
 /// Less than this between two frames is fetched along: a second request costs more.
 const GAP: u64 = 128 << 10;
 
