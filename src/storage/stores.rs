@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use crate::{
     clock::Clock,
@@ -6,7 +6,8 @@ use crate::{
 };
 
 use super::{
-    ConnectionStringError, Storage, azure::Azure, connection_string::Account, container_name, local::Local, share,
+    ConnectionStringError, Storage, azure::Azure, connection_string::Account, container_name, faulty::Observer,
+    local::Local, share,
 };
 
 /// What the operator allows.
@@ -21,8 +22,9 @@ pub struct StoreSettings {
 /// Makes a [`Storage`] of what a request or the configuration describes. Cheap to clone.
 #[derive(Clone)]
 pub struct Stores {
-    settings: std::sync::Arc<StoreSettings>,
+    settings: Arc<StoreSettings>,
     clock: Clock,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 /// Why a description cannot be a store here. Holds no secret; names the setting to change where one would help.
@@ -130,7 +132,13 @@ impl SpecError {
 impl Stores {
     /// For these settings.
     pub fn new(settings: StoreSettings, clock: Clock) -> Self {
-        Self { settings: settings.into(), clock }
+        Self { settings: settings.into(), clock, observer: None }
+    }
+
+    /// The same, but every store that it opens asks `observer` around every call. For tests.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// Whether `spec` can be opened, as far as that can be told without contacting anything, disks included.
@@ -146,16 +154,20 @@ impl Stores {
     /// The store that `spec` describes. Looks at local directories, contacts nothing else, creates nothing.
     pub fn open(&self, spec: &StorageSpec) -> Result<Storage, SpecError> {
         self.check(spec)?;
-        match spec {
+        let storage = match spec {
             StorageSpec::AzureBlob(blob) => {
                 let (account, container) = parts(blob)?;
-                Ok(Storage::over(Azure::new(&account, container, self.clock.clone())?))
+                Storage::over(Azure::new(&account, container, self.clock.clone())?)
             }
             StorageSpec::FileShare(share) => {
-                Ok(Storage::over(Local::open(&share.path, &self.place(share)?, self.clock.clone())?))
+                Storage::over(Local::open(&share.path, &self.place(share)?, self.clock.clone())?)
             }
             StorageSpec::DsmsAzureBlob { .. } | StorageSpec::ManagedIdentity(_) => unreachable!("refused by check"),
-        }
+        };
+        Ok(match &self.observer {
+            Some(observer) => storage.observed(Arc::clone(observer)),
+            None => storage,
+        })
     }
 
     fn place(&self, share: &FileShare) -> Result<share::Place, SpecError> {
