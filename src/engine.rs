@@ -20,7 +20,7 @@ use crate::{
     archive::Catalog,
     clock::Clock,
     domain::{Failure, FailureCode, Partition, PartitionId},
-    job::Event,
+    job::{Event, State},
     ledger::{Ledger, LedgerError, PartitionRecord},
     source::Source,
 };
@@ -52,10 +52,14 @@ impl Engine {
         Self { hosted: Arc::new(hosted), catalog, ledger, clock, slots: Arc::new(Semaphore::new(slots)) }
     }
 
-    /// Runs the partition's unfinished job to its end. Does nothing if there is none.
+    /// Runs the partition's unfinished job to its end. Does nothing if there is none. A job that has begun already was
+    /// given up by whoever was at it, since nobody else may be.
     pub async fn work(&self, id: PartitionId) -> Result<(), LedgerError> {
-        let Some(record) = self.ledger.partition(id).await? else { return Ok(()) };
         let Some(hosted) = self.hosted.get(&id) else { return self.give_up(id, not_configured(id)).await };
+        if self.ledger.partition(id).await?.is_some_and(|record| record.has_begun()) {
+            self.recover(id).await?;
+        }
+        let Some(record) = self.ledger.partition(id).await? else { return Ok(()) };
         if let Some(job) = record.restore.filter(|job| job.state.is_active()) {
             self.run_restore(hosted, &job).await?;
         }
@@ -65,17 +69,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts a partition in order after the process that worked on it is gone: finishes or undoes a half-done swap, and
-    /// lets its unfinished jobs begin again. Must come before any [`Engine::work`] of this process.
+    /// Puts a partition in order after whoever worked on it is gone: finishes or undoes a half-done swap, and lets its
+    /// unfinished jobs begin again. A backup about to commit stays so: its store must be asked first, which
+    /// [`Engine::work`] does. Must come before any work of this process.
     pub async fn recover(&self, id: PartitionId) -> Result<(), LedgerError> {
         if let Some(hosted) = self.hosted.get(&id) {
             self.recover_restore(hosted).await?;
         }
-        if self.ledger.partition(id).await?.is_some_and(|record| record.is_busy()) {
-            self.change(id, |record| {
-                for_each_active(record, Event::Interrupt, Event::Interrupt);
-            })
-            .await?;
+        if self.ledger.partition(id).await?.is_some_and(|record| record.has_begun()) {
+            self.change(id, interrupt).await?;
         }
         Ok(())
     }
@@ -113,6 +115,15 @@ impl Engine {
             self.slots.clone().acquire_owned().await.map_err(|closed| End::failed(FailureCode::Aborted, &closed))
         };
         self.within(deadline, slot).await
+    }
+}
+
+fn interrupt(record: &mut PartitionRecord) {
+    if let Some(job) = record.backup.as_mut().filter(|job| job.state == State::Running) {
+        end::apply(job, Event::Interrupt);
+    }
+    if let Some(job) = record.restore.as_mut().filter(|job| job.state.has_begun()) {
+        end::apply(job, Event::Interrupt);
     }
 }
 

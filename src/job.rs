@@ -134,6 +134,11 @@ impl<O> State<O> {
         matches!(self, Self::Accepted | Self::Running | Self::Committing)
     }
 
+    /// Whether someone took it and has not ended it.
+    pub fn has_begun(&self) -> bool {
+        matches!(self, Self::Running | Self::Committing)
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Accepted => "accepted",

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     archive::{self, BlockSize, Draft, PackError, Packer, Place, Staged, Storage, Upload, WriteError},
     domain::{BackupPoint, EntryKind, Failure, FailureCode, Location, PartitionId},
-    job::{BackedUp, BackupJob, Event},
+    job::{BackedUp, BackupJob, Event, State},
     ledger::{LedgerError, PartitionRecord},
     source::{Snapshot, SourceError},
 };
@@ -41,17 +41,31 @@ impl Engine {
 
     async fn backup(&self, hosted: &Hosted, job: &BackupJob) -> Result<(), End> {
         let id = hosted.partition.id;
-        let _slot = self.slot(job.deadline).await?;
         let storage = self.catalog.open(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
-        if let Some(point) = self.within(job.deadline, settle(&storage, job)).await? {
-            return Ok(self.complete_backup(id, job, BackedUp { point, notes: Vec::new() }).await?);
+        if job.state == State::Committing && self.is_settled(id, job, &storage).await? {
+            return Ok(());
         }
+        let _slot = self.slot(job.deadline).await?;
+        self.within(job.deadline, clear(&storage, job)).await?;
         self.change(id, |record| move_on(record, job.id, Event::Start)).await?;
         let (staged, notes) = self.within(job.deadline, self.attempts(hosted, job, &storage)).await?;
         self.change(id, |record| move_on(record, job.id, Event::Commit)).await?;
         let point = staged.commit().await.map_err(|e| End::failed(e.code(), &e))?.point;
         tracing::info!(partition = %id, job = %job.id, location = %point.location, "backed up");
         Ok(self.complete_backup(id, job, BackedUp { point, notes }).await?)
+    }
+
+    /// Looks whether the backup that somebody was about to commit is there, and ends its job then, however late it is;
+    /// otherwise the job begins again.
+    async fn is_settled(&self, id: PartitionId, job: &BackupJob, storage: &Storage) -> Result<bool, End> {
+        let Some(location) = &job.task.attempt else { return Ok(false) };
+        let found = archive::committed(storage, location, job.id).await.map_err(|e| End::failed(e.code(), &e))?;
+        let Some(point) = found else {
+            self.change(id, |record| move_on(record, job.id, Event::Interrupt)).await?;
+            return Ok(false);
+        };
+        self.complete_backup(id, job, BackedUp { point, notes: Vec::new() }).await?;
+        Ok(true)
     }
 
     async fn attempts(
@@ -125,14 +139,10 @@ impl Engine {
     }
 }
 
-/// Looks what an earlier process left of this job: its own backup, or data that must go before it begins again.
-async fn settle(storage: &Storage, job: &BackupJob) -> Result<Option<BackupPoint>, End> {
-    let Some(location) = &job.task.attempt else { return Ok(None) };
-    let found = archive::committed(storage, location, job.id).await.map_err(|e| End::failed(e.code(), &e))?;
-    if found.is_none() {
-        archive::discard(storage, location).await.map_err(|e| End::failed(e.code(), &e))?;
-    }
-    Ok(found)
+/// Takes away what an earlier attempt left, before the job begins again.
+async fn clear(storage: &Storage, job: &BackupJob) -> Result<(), End> {
+    let Some(location) = &job.task.attempt else { return Ok(()) };
+    archive::discard(storage, location).await.map_err(|e| End::failed(e.code(), &e))
 }
 
 /// Why a snapshot did not become an archive.

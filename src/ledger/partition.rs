@@ -48,6 +48,12 @@ impl PartitionRecord {
         self.backup.as_ref().is_some_and(|job| job.state.is_active())
             || self.restore.as_ref().is_some_and(|job| job.state.is_active())
     }
+
+    /// Whether someone took such a job and has not ended it.
+    pub fn has_begun(&self) -> bool {
+        self.backup.as_ref().is_some_and(|job| job.state.has_begun())
+            || self.restore.as_ref().is_some_and(|job| job.state.has_begun())
+    }
 }
 
 impl Ledger {
