@@ -134,17 +134,30 @@ fn refused<E: std::error::Error + 'static>(draft: &Draft, error: StorageError) -
 }
 
 impl Staged {
-    /// Makes the backup exist. A lost answer is looked after; on an error there is no backup and no data.
+    /// Makes the backup exist. A lost answer is looked after. On an error there is no backup and no data, unless the
+    /// store does not let that be seen or done: then the data stays wherever a record of ours may be, for [`discard`].
     pub async fn commit(self) -> Result<Metadata, CommitError> {
         let bytes = metadata::encode(&self.metadata).into();
         let Err(error) = self.storage.put_new(&self.keys.metadata, bytes).await else { return Ok(self.metadata) };
-        let found = self.storage.get(&self.keys.metadata).await.ok().and_then(|bytes| metadata::decode(&bytes).ok());
-        if found.is_some_and(|found| found.point.id == self.metadata.point.id) {
-            return Ok(self.metadata);
+        match self.storage.get(&self.keys.metadata).await {
+            Ok(found) if self.is_ours(&found) => Ok(self.metadata),
+            Ok(_) => {
+                take_back(&self.storage, &self.keys.zip).await;
+                Err(CommitError::Taken(self.metadata.point.location))
+            }
+            // Somebody has a record there that cannot be seen: ours to delete or not, nobody knows.
+            Err(_) if error.kind() == ErrorKind::AlreadyExists => Err(CommitError::Storage(error)),
+            Err(_) => {
+                if take_back(&self.storage, &self.keys.metadata).await {
+                    take_back(&self.storage, &self.keys.zip).await;
+                }
+                Err(CommitError::Storage(error))
+            }
         }
-        let taken = error.kind() == ErrorKind::AlreadyExists;
-        take_back(&self.storage, &self.keys, taken).await;
-        Err(if taken { CommitError::Taken(self.metadata.point.location) } else { CommitError::Storage(error) })
+    }
+
+    fn is_ours(&self, record: &[u8]) -> bool {
+        metadata::decode(record).is_ok_and(|found| found.point.id == self.metadata.point.id)
     }
 }
 
@@ -210,12 +223,13 @@ fn content(source_kind: String, packed: &Packed) -> Content {
     }
 }
 
-/// Takes the zip of a backup away that was not committed; if somebody else's record is there, only the zip is ours.
-async fn take_back(storage: &Storage, keys: &Keys, foreign_record: bool) {
-    let record_gone = foreign_record || storage.delete(&keys.metadata).await.is_ok();
-    if !record_gone || storage.delete(&keys.zip).await.is_err() {
-        tracing::warn!(key = keys.zip, "a backup was not committed and what was written of it could not be taken away");
+/// Takes away an object of a backup that was not committed. Answers whether it is gone.
+async fn take_back(storage: &Storage, key: &str) -> bool {
+    let gone = storage.delete(key).await;
+    if let Err(error) = &gone {
+        tracing::warn!(%error, "a backup was not committed and what was written of it could not be taken away");
     }
+    gone.is_ok()
 }
 
 /// Where the packer writes: gathers bytes and passes them on, waiting while the storage is slower.
