@@ -91,7 +91,7 @@ impl Engine {
         let place = place(hosted);
         let free = archive::free_second(storage, &place, at).await.map_err(|e| End::failed(e.code(), &e))?;
         let location = place.location(free);
-        let record = self.note_attempt(hosted.partition.id, job.id, &location).await?;
+        let record = self.note_attempt(hosted.partition.id, job.id, Some(&location)).await?;
         let draft = Draft {
             point: point(hosted, job.id, &record, location, free, &snapshot),
             source_kind: "directory".to_owned(),
@@ -101,17 +101,24 @@ impl Engine {
         if let Some(note) = notes.first() {
             tracing::warn!(partition = %hosted.partition.id, job = %job.id, note, "not all of the state can be backed up");
         }
-        let staged = archive::stage(storage, draft, move |packer| copy(&snapshot, packer))
-            .await
-            .map_err(|e| write_failed(&e))?;
-        Ok((staged, notes))
+        let staged = archive::stage(storage, draft, move |packer| copy(&snapshot, packer)).await;
+        if let Err(WriteError::Taken(_)) = &staged {
+            // What lies there is not ours to discard.
+            self.note_attempt(hosted.partition.id, job.id, None).await?;
+        }
+        Ok((staged.map_err(|e| write_failed(&e))?, notes))
     }
 
     /// Durable before the first byte, so that whoever finds the job knows where to look.
-    async fn note_attempt(&self, id: PartitionId, job: Uuid, at: &Location) -> Result<PartitionRecord, LedgerError> {
+    async fn note_attempt(
+        &self,
+        id: PartitionId,
+        job: Uuid,
+        at: Option<&Location>,
+    ) -> Result<PartitionRecord, LedgerError> {
         self.change(id, |record| {
             if let Some(mine) = record.backup.as_mut().filter(|mine| mine.id == job) {
-                mine.task.attempt = Some(at.clone());
+                mine.task.attempt = at.cloned();
             }
             record.clone()
         })
@@ -179,6 +186,8 @@ fn write_failed(error: &WriteError<CopyError>) -> End {
             Some(source) => source_failed(source, source),
             None => End::failed(pack.code(), pack),
         },
+        // The next attempt takes the next free name.
+        WriteError::Taken(_) => End::Changed(Failure::new(FailureCode::Other, end::words(error))),
         _ => End::failed(error.code(|_| FailureCode::Other), error),
     }
 }

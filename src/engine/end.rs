@@ -16,7 +16,7 @@ pub(super) enum End {
     Failed(Failure),
     /// Its deadline passed.
     Expired,
-    /// The state changed while it was read; a new snapshot may fare better.
+    /// The state changed while it was read, or somebody took the name; a new attempt may fare better.
     Changed(Failure),
     /// The ledger failed, so the end cannot be written down either. The next activation tries again.
     Ledger(LedgerError),
