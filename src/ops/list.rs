@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Error, Ops};
 use crate::{
-    archive::{Filter, Found, Scope},
+    archive::{Filter, Found, Place, Scope},
     domain::{ApplicationName, Failure, Location, PartitionId, ServiceName, StorageSpec},
 };
 
@@ -110,5 +110,7 @@ fn encode_token(last: &Location) -> String {
 
 fn decode_token(token: &str) -> Result<Location, Error> {
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| Error::Token)?;
-    String::from_utf8(bytes).map(Location).map_err(|_| Error::Token)
+    let location = Location(String::from_utf8(bytes).map_err(|_| Error::Token)?);
+    Place::of(&location).map_err(|_| Error::Token)?;
+    Ok(location)
 }
