@@ -1,0 +1,17 @@
+//! The API as its callers meet it: the real router over real use cases, jobs, ledger, storage and states, in one process.
+//! Only the time is ours. `app` builds that process, `document` holds every answer against the served document.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod answer;
+mod app;
+mod backup;
+mod document;
+mod errors;
+mod list;
+mod location;
+mod not_built;
+mod observed;
+mod progress;
+mod restart;
+mod restore;
+mod world;
