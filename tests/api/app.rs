@@ -159,7 +159,7 @@ impl TestApp {
     pub(crate) async fn reconcile(&self) {
         let (stop, stopped) = watch::channel(false);
         let reconciler = Reconciler::new(self.engine.clone(), self.ledger.clone());
-        let running = tokio::spawn(reconciler.run(stopped, Duration::from_secs(60)));
+        let running = tokio::spawn(reconciler.run(stopped, Duration::from_mins(1)));
         let mut changes = self.ledger.watch();
         while !self.ledger.busy_partitions().await.unwrap().is_empty() {
             changes.changed().await.unwrap();
