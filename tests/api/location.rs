@@ -155,7 +155,8 @@ async fn a_store_that_is_not_there_is_one_item_that_says_so() {
     assert!(why["Message"].as_str().unwrap().contains(app.share("nowhere").to_str().unwrap()), "{why}");
 }
 
-#[tokio::test]
+/// The time between the tries passes by itself.
+#[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_one_item_that_says_so() {
     let app = TestApp::new();
     // Nobody listens on port 1; the connection is refused at once.
