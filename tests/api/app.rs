@@ -270,3 +270,9 @@ fn gather(root: &Path, directory: &Path, files: &mut Vec<String>) {
         }
     }
 }
+
+#[tokio::test]
+#[should_panic = "jobs are left unfinished"]
+async fn a_test_that_forgets_a_job_fails() {
+    TestApp::new().ask_backup(world::CALC).await;
+}

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::{MOUNT, TestApp},
+    app::{MOUNT, TestApp, restore_of},
     list::{four_backups, times},
-    world::{BOOK, CALC, TWIN},
+    world::{BOOK, CALC, NORTH, TWIN},
 };
 
 const PATH: &str = "/BackupRestore/$/GetBackups";
@@ -53,6 +53,25 @@ async fn each_kind_of_entity_shows_its_own_backups_by_partition_and_then_time() 
     assert_eq!(partitions(&items(&app, &service("fabric:/Group/Mirror/Twin")).await), [&twin]);
     let of_calc = items(&app, &partition("fabric:/CalcApp/CalcService", CALC)).await;
     assert_eq!(of_calc, app.list(CALC, "").await, "the same as the partition's own list");
+}
+
+#[tokio::test]
+async fn a_named_partition_is_shown_by_its_name_and_restored_by_it() {
+    let app = TestApp::new();
+    let storage = app.storage("own");
+    app.post(&format!("/Partitions/{NORTH}/$/Backup"), &json!({ "BackupStorage": storage })).await.accepted();
+    app.work().await;
+    let found = items(&app, &service("fabric:/CalcApp/Names")).await;
+    assert_eq!(found.len(), 1);
+    let information = json!({ "ServicePartitionKind": "Named", "Id": NORTH, "Name": "north" });
+    assert_eq!(found[0]["PartitionInformation"], information);
+    let refused = app.ask_restore(CALC, &found[0]).await;
+    refused.refused_with(400, "FABRIC_E_RESTORE_SOURCE_TARGET_PARTITION_MISMATCH", &["'north'"]);
+    let mut body = restore_of(&found[0]);
+    body["BackupStorage"] = storage;
+    app.post(&format!("/Partitions/{NORTH}/$/Restore"), &body).await.accepted();
+    app.work().await;
+    assert_eq!(app.restore_progress(NORTH).await["RestoreState"], "Success");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::{
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// A backup's progress that has only a state to tell, and perhaps why.
-fn unfinished_backup(state: &str, why: Value) -> Value {
+fn unfinished_backup(state: &str, why: &Value) -> Value {
     json!({
         "BackupState": state,
         "TimeStampUtc": NEVER,
@@ -59,10 +59,10 @@ fn backup_is(state: &State<fabric_backup::job::BackedUp>) -> impl Fn(&PartitionR
 async fn a_backup_tells_only_its_state_until_it_is_done_and_then_everything() {
     let app = TestApp::new();
     app.ask_backup(CALC).await;
-    assert_eq!(app.backup_progress(CALC).await, unfinished_backup("Accepted", Value::Null));
+    assert_eq!(app.backup_progress(CALC).await, unfinished_backup("Accepted", &Value::Null));
     app.advance(TimeDelta::seconds(50));
     let running = app.pause(CALC, backup_is(&State::Running), async || app.backup_progress(CALC).await).await;
-    assert_eq!(running, unfinished_backup("BackupInProgress", Value::Null));
+    assert_eq!(running, unfinished_backup("BackupInProgress", &Value::Null));
     app.advance(TimeDelta::seconds(7));
     let expected = json!({
         "BackupState": "Success",
@@ -82,7 +82,7 @@ async fn a_backup_that_is_being_committed_is_in_progress() {
     let app = TestApp::new();
     app.ask_backup(CALC).await;
     let seen = app.pause(CALC, backup_is(&State::Committing), async || app.backup_progress(CALC).await).await;
-    assert_eq!(seen, unfinished_backup("BackupInProgress", Value::Null));
+    assert_eq!(seen, unfinished_backup("BackupInProgress", &Value::Null));
 }
 
 #[tokio::test]
@@ -91,12 +91,12 @@ async fn a_backup_that_failed_tells_only_why() {
     app.back_up(CALC).await;
     fs::remove_dir_all(app.state(CALC)).unwrap();
     app.ask_backup(CALC).await;
-    assert_eq!(app.backup_progress(CALC).await, unfinished_backup("Accepted", Value::Null), "the latest counts");
+    assert_eq!(app.backup_progress(CALC).await, unfinished_backup("Accepted", &Value::Null), "the latest counts");
     app.work().await;
     let progress = app.backup_progress(CALC).await;
     let message = format!("the state '{}' does not exist", app.state(CALC).display());
     let why = json!({ "Code": "FABRIC_E_FILE_NOT_FOUND", "Message": message });
-    assert_eq!(progress, unfinished_backup("Failure", why));
+    assert_eq!(progress, unfinished_backup("Failure", &why));
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_backup_that_timed_out_tells_only_that() {
     let message = "not backed up within 10 minutes, nothing is left in the store; \
                    ask again with a greater BackupTimeout";
     let why = json!({ "Code": "FABRIC_E_TIMEOUT", "Message": message });
-    assert_eq!(app.backup_progress(CALC).await, unfinished_backup("Timeout", why));
+    assert_eq!(app.backup_progress(CALC).await, unfinished_backup("Timeout", &why));
 }
 
 /// A restore's progress; while it may still succeed it shows the backup that is asked for.
