@@ -30,12 +30,14 @@ pub struct Reconciler {
     ledger: Ledger,
     tasks: JoinSet<Result<(), LedgerError>>,
     running: HashMap<Id, PartitionId>,
+    /// Those whose end could not be written: left alone until something changes or the timer fires.
+    resting: HashSet<PartitionId>,
 }
 
 impl Reconciler {
     /// A reconciler that has not begun.
     pub fn new(engine: Engine, ledger: Ledger) -> Self {
-        Self { engine, ledger, tasks: JoinSet::new(), running: HashMap::new() }
+        Self { engine, ledger, tasks: JoinSet::new(), running: HashMap::new(), resting: HashSet::new() }
     }
 
     /// Puts every partition in order after a process that is gone. Comes before [`Reconciler::run`] and before requests
@@ -60,9 +62,9 @@ impl Reconciler {
             }
             tokio::select! {
                 _ = stop.changed() => break,
-                _ = changes.changed() => {}
+                _ = changes.changed() => self.resting.clear(),
                 Some(done) = self.tasks.join_next_with_id() => self.ended(done).await,
-                () = time::sleep(POLL) => {}
+                () = time::sleep(POLL) => self.resting.clear(),
             }
         }
         self.drain(grace).await;
@@ -70,9 +72,9 @@ impl Reconciler {
 
     /// Starts what is unfinished and not yet being worked on: one task a partition.
     async fn start_due(&mut self) -> Result<(), LedgerError> {
-        let started: HashSet<PartitionId> = self.running.values().copied().collect();
+        let not_now: HashSet<PartitionId> = self.running.values().chain(&self.resting).copied().collect();
         for id in self.ledger.busy_partitions().await? {
-            if !started.contains(&id) {
+            if !not_now.contains(&id) {
                 let engine = self.engine.clone();
                 let task = self.tasks.spawn(async move { engine.work(id).await });
                 self.running.insert(task.id(), id);
@@ -89,16 +91,20 @@ impl Reconciler {
         let Some(id) = self.running.remove(&task) else { return };
         match done {
             Ok((_, Ok(()))) => {}
-            Ok((_, Err(error))) => log_ledger(id, &error),
+            Ok((_, Err(error))) => {
+                self.resting.insert(id);
+                log_ledger(id, &error);
+            }
             Err(error) => self.give_up(id, &error).await,
         }
     }
 
     /// A job that met a defect of ours must not stay open, and must not be tried for ever.
-    async fn give_up(&self, id: PartitionId, panic: &JoinError) {
+    async fn give_up(&mut self, id: PartitionId, panic: &JoinError) {
         tracing::error!(partition = %id, %panic, "a job ended in a panic");
         let why = Failure::new(FailureCode::Other, "the job met an internal error; the log of the service has it");
         if let Err(error) = self.engine.give_up(id, why).await {
+            self.resting.insert(id);
             log_ledger(id, &error);
         }
     }

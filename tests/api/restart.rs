@@ -130,3 +130,21 @@ async fn a_committed_backup_is_a_success_once_the_ledger_can_be_written_again() 
     assert_eq!(app.backup_progress(CALC).await["BackupState"], "Success");
     assert_eq!(app.list(CALC, "").await.len(), 1);
 }
+
+/// Time passes by itself, so that only the pauses count.
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_cannot_be_written_is_tried_again_after_a_pause() {
+    const FAILURES: u32 = 20;
+    let app = TestApp::new();
+    app.ask_backup(CALC).await;
+    let failures = std::sync::atomic::AtomicU32::new(0);
+    app.store.observe(move |seen| {
+        let write = matches!(seen, Seen::Writing(_));
+        let fails = write && failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < FAILURES;
+        if fails { Verdict::Fail } else { Verdict::Go }
+    });
+    let begun = tokio::time::Instant::now();
+    app.reconcile().await;
+    assert_eq!(app.backup_progress(CALC).await["BackupState"], "Success");
+    assert!(begun.elapsed() >= FAILURES * std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+}
