@@ -11,7 +11,8 @@ from kit.lab import SINGLE
 # Both read file names and write messages in the encoding of the locale.
 LOCALE = {**os.environ, "LC_ALL": "C.UTF-8"}
 COMMANDS = {
-    "7-Zip": lambda archive, into: [tools.SEVEN_ZIP, "x", "-y", f"-o{into}", archive],
+    # -snld: 7-Zip 26 takes each link with ".." in it for dangerous, also one that stays inside.
+    "7-Zip": lambda archive, into: [tools.SEVEN_ZIP, "x", "-y", "-snld", f"-o{into}", archive],
     "bsdtar": lambda archive, into: [tools.BSDTAR, "-x", "-p", "-f", archive, "-C", into],
 }
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import time
 
 import pytest
 from kit import bkmetadata, rest, state, wait
@@ -79,6 +80,17 @@ def test_the_proxy_holds_what_matches_until_it_is_released(azurite):
             answered(proxy.port, "stuck", seconds=0.3)
         proxy.release()
         assert answered(proxy.port, "stuck")
+    finally:
+        proxy.close()
+
+
+def test_the_proxy_slows_answers_down_without_stopping_them(azurite):
+    proxy = Proxy(azurite.port).start()
+    try:
+        proxy.slow_down(100)
+        begun = time.monotonic()
+        assert answered(proxy.port, "free")
+        assert 0.3 < time.monotonic() - begun < 10
     finally:
         proxy.close()
 

@@ -9,6 +9,7 @@ from kit import refusals
 from kit.leniency import Document, Sent, accepts_version, is_legal
 from kit.rest import request
 
+SHARES = refusals.Shares("/shares", "/shares/default")
 API_MD = Path(__file__).parents[2] / "docs/API.md"
 PARTITION = "/Partitions/{partitionId}/$/Backup"
 POLICIES = "/BackupRestore/BackupPolicies/$/Create"
@@ -51,6 +52,8 @@ LEGAL = {
     "a higher version": backup("api-version=9.1"),
     "query names in any case": backup("API-Version=6.4&TIMEOUT=5"),
     "an unknown query name": backup("api-version=6.4&stray=1"),
+    "a parameter twice, the first one right": backup("api-version=6.4&timeout=5&timeout=0"),
+    "an empty parameter": backup("api-version=6.4&timeout="),
     "an escaped dollar": backup(path="/Partitions/{}/%24/Backup"),
     "fixed segments in any case and a slash at the end": backup(path="/partitions/{}/$/bACKUP/"),
     "a GUID in capitals": backup(id=ID.upper()),
@@ -73,7 +76,8 @@ ILLEGAL = {
     "a lower version": backup("api-version=6.3"),
     "no version": backup("timeout=5"),
     "a version that is no number": backup("api-version=6.4-preview"),
-    "a parameter twice": backup("api-version=6.4&api-version=6.4"),
+    "a parameter twice, the first one wrong": backup("api-version=6.4&timeout=0&timeout=5"),
+    "an empty required parameter": backup("api-version="),
     "a timeout below its bound": backup("api-version=6.4&timeout=0"),
     "a timeout above its bound": backup("api-version=6.4&timeout=4294967296"),
     "a timeout that is no number": backup("api-version=6.4&timeout=abc"),
@@ -119,7 +123,7 @@ def test_the_server_agrees_with_the_rules(quickstart, name, legal):
     headers = {"Content-Type": "application/json"}
     answer = request(quickstart.address, "POST", target, request_sent.body, headers)
     if legal:
-        assert answer.status in {200, 202, 409, 501} or "file_share.roots" in answer.message, str(answer)
+        assert answer.status in {200, 202, 409, 501} or "[file_share] roots" in answer.message, str(answer)
     else:
         assert answer.status in {400, 404}, str(answer)
 
@@ -138,9 +142,13 @@ def storage(**fields):
     return sent(f"{LOCATION}?api-version=6.4", {"Storage": fields})
 
 
+def entity(**fields):
+    return sent(f"{LOCATION}?api-version=6.4", {"BackupEntity": fields})
+
+
 def test_a_refusal_within_the_schema_needs_a_rule_that_the_request_breaks():
     def why(request_sent):
-        return refusals.reason(["/shares"], request_sent)
+        return refusals.reason(SHARES, request_sent)
 
     key = "AccountName=a;AccountKey=c2VjcmV0"
     assert why(storage(StorageKind="FileShare", Path="/shares/x")) is None
@@ -153,8 +161,31 @@ def test_a_refusal_within_the_schema_needs_a_rule_that_the_request_breaks():
     assert "root" in why(storage(StorageKind="FileShare", Path="x"))
     assert "connection string" in why(storage(StorageKind="AzureBlobStore", ConnectionString="x", ContainerName="abc"))
     assert "container" in why(storage(StorageKind="AzureBlobStore", ConnectionString=key, ContainerName="Abc"))
+    assert "placeholder" in why(storage(StorageKind="ManagedIdentityAzureBlobStore", ManagedIdentityType="Invalid"))
+    assert "name" in why(entity(EntityKind="Application", ApplicationName="CalcApp"))
+    assert "name" in why(entity(EntityKind="Service"))
+    assert "name" in why(entity(EntityKind="Partition", ServiceName="fabric:/A/S"))
+    assert why(entity(EntityKind="Partition", ServiceName="fabric:/A/S", PartitionId=ID)) is None
     assert "location" in why(sent("/x?api-version=6.4", {"BackupLocation": "x"}))
     assert "token" in why(sent("/x?api-version=6.4&ContinuationToken=x"))
+
+
+def test_what_lies_at_a_location_is_looked_up_in_the_store(quickstart):
+    shares = refusals.Shares(str(quickstart.data / "shares"), str(quickstart.data / "shares/quickstart"))
+    backup = quickstart.api.backup_now(ID)
+
+    def restore(**changes):
+        given = {"BackupId": backup["BackupId"], "BackupLocation": backup["BackupLocation"], **changes}
+        return sent("/Partitions/p/$/Restore?api-version=6.4", given)
+
+    elsewhere = {"StorageKind": "FileShare", "Path": str(quickstart.data / "shares/elsewhere")}
+    assert not refusals.is_no_backup(shares, restore())
+    assert not refusals.is_another_backup(shares, restore())
+    assert not refusals.is_another_backup(shares, restore(BackupId=backup["BackupId"].upper()))
+    assert refusals.is_another_backup(shares, restore(BackupId=ID))
+    assert refusals.is_no_backup(shares, restore(BackupLocation=backup["BackupLocation"].replace(".zip", "x.zip")))
+    assert refusals.is_no_backup(shares, restore(BackupStorage=elsewhere))
+    assert not refusals.is_no_backup(shares, sent("/x?api-version=6.4"))
 
 
 def test_the_rule_about_what_is_not_built_is_the_table_in_the_documentation(document):

@@ -3,29 +3,29 @@
 import re
 import subprocess
 
+from kit import quickstart as hosted
 from kit import state, wait
 from kit.lab import HIGH, LOW, NORTH, SINGLE, SOUTH
 
-QUICKSTART = "1daae3f5-7fd6-42e9-b1ba-8c05f873994d"
 ZERO = "00000000-0000-0000-0000-000000000000"
 SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def test_the_quickstart_takes_a_backup_lists_it_and_restores_it(quickstart):
-    api, root = quickstart.api, quickstart.data / "state/CalcService"
+    api, root = quickstart.api, hosted.state(quickstart)
     before = state.picture(root)
     assert any(entry[0] == "file" and entry[3] > 0 for entry in before.values()), "the quickstart has no records"
-    assert api.backup_progress(QUICKSTART) is None
-    assert api.restore_progress(QUICKSTART) is None
+    assert api.backup_progress(hosted.ID) is None
+    assert api.restore_progress(hosted.ID) is None
 
-    answer = api.post(f"/Partitions/{QUICKSTART}/$/Backup", {})
+    answer = api.post(f"/Partitions/{hosted.ID}/$/Backup", {})
     assert (answer.status, answer.body) == (202, b"")
-    done = api.backup_ended(QUICKSTART)
+    done = api.backup_ended(hosted.ID)
     assert done["BackupState"] == "Success", done
     assert done["FailureError"] is None
     assert SECOND.fullmatch(done["TimeStampUtc"])
 
-    (item,) = api.get(f"/Partitions/{QUICKSTART}/$/GetBackups").json()["Items"]
+    (item,) = api.get(f"/Partitions/{hosted.ID}/$/GetBackups").json()["Items"]
     assert item["BackupId"] == item["BackupChainId"] == done["BackupId"] != ZERO
     assert item["BackupLocation"] == done["BackupLocation"]
     assert item["CreationTimeUtc"] == done["TimeStampUtc"]
@@ -33,15 +33,15 @@ def test_the_quickstart_takes_a_backup_lists_it_and_restores_it(quickstart):
     assert (item["ApplicationName"], item["ServiceName"]) == ("fabric:/CalcApp", "fabric:/CalcApp/CalcService")
     assert item["PartitionInformation"] == {
         "ServicePartitionKind": "Int64Range",
-        "Id": QUICKSTART,
+        "Id": hosted.ID,
         "LowKey": "-9223372036854775808",
         "HighKey": "9223372036854775807",
     }
 
     state.replace(root, state.make_varied)
-    answer = api.restore(QUICKSTART, item)
+    answer = api.restore(hosted.ID, item)
     assert (answer.status, answer.body) == (202, b"")
-    restored = api.restore_ended(QUICKSTART)
+    restored = api.restore_ended(hosted.ID)
     assert restored["RestoreState"] == "Success", restored
     assert restored["RestoredLsn"] == item["LsnOfLastBackupRecord"]
     assert restored["RestoredEpoch"] == item["EpochOfLastBackupRecord"]
@@ -56,7 +56,7 @@ def test_the_three_lines_say_where_it_listens_where_swagger_ui_is_and_a_curl_tha
     command = curl[curl.index("curl ") :]
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     assert "202 Accepted" in ran.stdout, ran.stdout
-    assert fresh_quickstart.api.backup_ended(QUICKSTART)["BackupState"] == "Success"
+    assert fresh_quickstart.api.backup_ended(hosted.ID)["BackupState"] == "Success"
 
 
 def test_an_empty_body_and_an_absent_one_and_a_null_storage_all_mean_the_default_storage(lab):

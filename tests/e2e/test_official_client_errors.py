@@ -69,9 +69,9 @@ def test_a_timeout_of_no_minutes_is_an_invalid_argument(lab, api, minutes):
 
 
 def test_a_share_outside_of_the_roots_is_an_invalid_argument_that_names_the_setting(lab, api, tmp_path):
-    for path in (str(tmp_path), str(lab.shares / "../elsewhere"), "relative", str(lab.shares) + "x"):
-        message = refusal("E_INVALIDARG", api.backup_partition, SINGLE.id, official.share({"Path": path}))
-        assert "file_share.roots" in message, message
+    for path in (str(tmp_path), str(lab.shares / "../elsewhere"), str(lab.shares) + "x"):
+        message = refusal("E_INVALIDARG", api.backup_partition, SINGLE.id, backup_storage=official.share({"Path": path}))
+        assert "[file_share] roots" in message, message
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_share_outside_of_the_roots_is_an_invalid_argument_that_names_the_sett
 )
 def test_a_blob_store_that_cannot_exist_is_an_invalid_argument_that_names_the_field(api, connection_string, container, names):
     storage = official.blobs(azure_storage(connection_string, container))
-    message = refusal("E_INVALIDARG", api.backup_partition, SINGLE.id, storage)
+    message = refusal("E_INVALIDARG", api.backup_partition, SINGLE.id, backup_storage=storage)
     assert names in message, message
     assert "c2VjcmV0" not in message
     assert "not base64!" not in message
@@ -166,7 +166,7 @@ def test_a_request_that_does_not_finish_within_its_timeout_is_ended(api, stalled
     query = models.GetBackupByStorageQueryDescription(
         storage=stalled, backup_entity=models.PartitionBackupEntity(service_name=LOW.service, partition_id=LOW.id)
     )
-    assert "1 second" in refusal("FABRIC_E_TIMEOUT", api.get_backups_from_backup_location, query, timeout=1)
+    assert "timeout of 1 s" in refusal("FABRIC_E_TIMEOUT", api.get_backups_from_backup_location, query, timeout=1)
     some = models.RestorePartitionDescription(backup_id=UNKNOWN, backup_location=f"Lab\\Ranges\\{LOW.id}\\2018-01-01 09.00.55.zip", backup_storage=stalled)
     refusal("FABRIC_E_TIMEOUT", api.restore_partition, LOW.id, some, timeout=1)
 
@@ -178,7 +178,8 @@ def test_a_backup_and_a_restore_that_take_longer_than_their_minute_end_as_timeou
     changed = state.picture(lab.state(LOW))
     before = azurite.blobs(container)
 
-    proxy.hold(b".zip")
+    proxy.hold(f"PUT /devstoreaccount1/{container}/".encode())
+    proxy.slow_down(4096)
     api.restore_partition(LOW.id, restore_description(done, through), restore_timeout=1)
     api.backup_partition(HIGH.id, backup_storage=through, backup_timeout=1)
     restored, saved = official.restore_ended(api, LOW.id), official.backup_ended(api, HIGH.id)

@@ -16,11 +16,12 @@ EXAMPLES = 40
 def test_schemathesis_finds_nothing_in_any_operation_with_all_checks(fresh_quickstart):
     report, dropped = tools.ARTIFACTS / "schemathesis.txt", tools.ARTIFACTS / "schemathesis-dropped.jsonl"
     dropped.write_text("")
-    roots = str((fresh_quickstart.data / "shares").resolve())
+    shares = (fresh_quickstart.data / "shares").resolve()
     command = [tools.SCHEMATHESIS, "run", f"{fresh_quickstart.address}/openapi.json", "--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"]
     command += ["--mode", "all", "--seed", str(SEED), "--max-examples", str(EXAMPLES), "--generation-database", "none"]
     command += ["--continue-on-failure", "--request-timeout", "60", "--no-color", "--workers", "1"]
-    hooks = {"SCHEMATHESIS_HOOKS": "kit.schemathesis_hooks", "FB_DROPPED": str(dropped), "FB_ROOTS": roots}
+    hooks = {"SCHEMATHESIS_HOOKS": "kit.schemathesis_hooks", "FB_DROPPED": str(dropped)}
+    hooks |= {"FB_SHARES": str(shares), "FB_DEFAULT_SHARE": str(shares / "quickstart")}
     ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **hooks}, timeout=1800, check=False)
     report.write_text(ran.stdout + ran.stderr)
 

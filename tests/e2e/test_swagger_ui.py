@@ -1,12 +1,12 @@
 """A person opens Swagger UI in a browser and takes a backup with four clicks."""
 
 import pytest
+from kit import quickstart as hosted
 from kit import tools
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
-from test_main_job import QUICKSTART
 
 PATIENCE = 60
 # Chromium as root in a closed network: without these it looks for its maker's hosts at every start.
@@ -55,16 +55,16 @@ def test_backup_partition_is_executed_from_swagger_ui_and_answers_202(fresh_quic
     assert shown(browser, f"{operation} textarea.body-param__text").text.strip() == "{}", "the first example is the one shown"
 
     partition = shown(browser, f"{operation} tr[data-param-name=partitionId] input")
-    if partition.get_attribute("value") != QUICKSTART:
+    if partition.get_attribute("value") != hosted.ID:
         partition.clear()
-        partition.send_keys(QUICKSTART)
+        partition.send_keys(hosted.ID)
     click(browser, f"{operation} .execute")
 
     status = shown(browser, f"{operation} .live-responses-table tbody .response-col_status")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", status)
     assert browser.save_screenshot(str(tools.ARTIFACTS / "swagger-ui-backup-partition.png"))
     assert status.text.split()[0] == "202"
-    assert fresh_quickstart.api.backup_ended(QUICKSTART)["BackupState"] == "Success"
+    assert fresh_quickstart.api.backup_ended(hosted.ID)["BackupState"] == "Success"
 
     complaints = [entry for entry in browser.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
     assert complaints == []

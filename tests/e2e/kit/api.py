@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from . import wait
-from .rest import Answer, request
+from .rest import JSON, Answer, request
 
 ENDED = {"Success", "Failure", "Timeout"}
 VERSION = {"api-version": "6.4"}
@@ -18,7 +18,7 @@ class Api:
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Answer:
         target = f"{path}?{urlencode({**query, **VERSION}, quote_via=quote)}"
-        return request(self._address(), method, target, body)
+        return request(self._address(), method, target, body, {} if body is None else {"Content-Type": JSON})
 
     def get(self, path: str, **query: Any) -> Answer:
         return self.call("GET", path, **query)

@@ -61,7 +61,8 @@ class Lab(Server):
         return self.home / "state" / partition.id
 
     def share(self, name: str) -> dict:
-        """A BackupStorageDescription of a folder under the root."""
+        """A BackupStorageDescription of a folder under the root, which is there: listing one that is not is an error."""
+        (self.shares / name).mkdir(exist_ok=True)
         return {"StorageKind": "FileShare", "Path": str(self.shares / name)}
 
     def _toml(self) -> str:

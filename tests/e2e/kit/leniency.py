@@ -99,25 +99,21 @@ def _path_is_legal(document: Document, operation: dict, path: str, sent: Sent) -
 
 
 def _query_is_legal(document: Document, operation: dict, sent: Sent) -> bool:
-    """Names in any case; names that are not known are ignored; a version above 6.4 is as good as 6.4."""
+    """Names in any case, unknown ones are ignored, an empty one is missing, of two the first counts."""
     given: dict[str, str] = {}
-    for name, value in parse_qsl(urlsplit(sent.url).query, keep_blank_values=True):
-        if name.lower() in given:
-            return False
-        given[name.lower()] = value
-    for parameter in document.parameters(operation):
-        if parameter["in"] != "query":
-            continue
-        value = given.get(parameter["name"].lower())
-        if value is None or (value == "" and not parameter.get("required", False)):
-            if parameter.get("required", False):
-                return False
-        elif parameter["name"] == "api-version":
-            if not accepts_version(value):
-                return False
-        elif not _text_is_legal(document, parameter["schema"], value):
-            return False
-    return True
+    for name, value in parse_qsl(urlsplit(sent.url).query):
+        given.setdefault(name.lower(), value)
+    declared = [parameter for parameter in document.parameters(operation) if parameter["in"] == "query"]
+    return all(_parameter_is_legal(document, parameter, given.get(parameter["name"].lower())) for parameter in declared)
+
+
+def _parameter_is_legal(document: Document, parameter: dict, value: str | None) -> bool:
+    """A version above 6.4 is as good as 6.4."""
+    if value is None:
+        return not parameter.get("required", False)
+    if parameter["name"] == "api-version":
+        return accepts_version(value)
+    return _text_is_legal(document, parameter["schema"], value)
 
 
 def _text_is_legal(document: Document, schema: dict, text: str) -> bool:

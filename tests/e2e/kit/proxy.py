@@ -1,4 +1,4 @@
-"""A TCP proxy between the server and its store, so that a slow or a dead network is a real one.
+"""A TCP proxy between the server and its store, so that a slow, a stuck or a dead network is a real one.
 
 While it holds a pattern, a connection stops just before passing on the bytes in which the pattern was seen, and it stays
 open: the peer sees a store that takes the request and does not answer. `cut` ends every connection and refuses new ones.
@@ -21,6 +21,7 @@ class Proxy:
         self._patterns: tuple[bytes, ...] = ()
         self._open = asyncio.Event()
         self._open.set()
+        self._pace: int | None = None
         self._cut_after: int | None = None
         self._alive = True
         self._writers: set[asyncio.StreamWriter] = set()
@@ -46,6 +47,10 @@ class Proxy:
     def holding(self) -> int:
         """How many connections wait now."""
         return self._held
+
+    def slow_down(self, bytes_per_second: int) -> None:
+        """From now on, each answer of the store comes at this pace and never quite stops."""
+        self._do(lambda: setattr(self, "_pace", bytes_per_second))
 
     def cut(self) -> None:
         """Ends all connections at once and takes no new ones until `mend`."""
@@ -105,9 +110,11 @@ class Proxy:
             await writer.drain()
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(_CHUNK):
+        while data := await reader.read(_CHUNK if self._pace is None else max(self._pace // 4, 1)):
             writer.write(data)
             await writer.drain()
+            if self._pace is not None:
+                await asyncio.sleep(len(data) / self._pace)
 
     async def _wait_if_held(self, data: bytes) -> None:
         if any(pattern in data for pattern in self._patterns):

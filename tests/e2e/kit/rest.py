@@ -1,5 +1,6 @@
 """One HTTP request over a real socket, with nothing added, escaped or retried."""
 
+import contextlib
 import http.client
 import json
 from dataclasses import dataclass
@@ -55,7 +56,9 @@ def request(
         sent.setdefault("Content-Type", JSON)
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=seconds)
     try:
-        connection.request(method, target, body=body, headers=sent)
+        # A server that refuses a body may close before it has read all of it; its answer is there all the same.
+        with contextlib.suppress(BrokenPipeError):
+            connection.request(method, target, body=body, headers=sent)
         reply = connection.getresponse()
         return Answer(reply.status, reply.headers, reply.read())
     finally:

@@ -13,7 +13,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 from kit import leniency, refusals
 from kit.leniency import Sent
 
-_ROOTS = os.environ["FB_ROOTS"].split(":")
+_SHARES = refusals.Shares(os.environ["FB_SHARES"], os.environ["FB_DEFAULT_SHARE"])
 
 
 @schemathesis.hook
@@ -32,23 +32,34 @@ def filter_failure(context, failure: Failure, case, response) -> bool:
 def allowed_by(failure: Failure, case, response) -> str | None:
     """The written rule by which the answer is right; none for all but three kinds of failure."""
     operation, sent = case.operation, Sent(response.request.method, response.request.url, _bytes(response.request.body))
-    error = _error(response)
+    answer = (response.status_code, _code(response))
     if isinstance(failure, AcceptedNegativeData):
         document = leniency.Document(operation.schema.raw_schema)
         return "documented leniency" if leniency.is_legal(document, operation.path, sent) else None
     if isinstance(failure, ServerError):
-        unbuilt = refusals.not_built(operation.definition.raw["operationId"], sent)
-        return "documented as not built" if unbuilt and (response.status_code, error) == (501, "E_NOTIMPL") else None
-    if isinstance(failure, RejectedPositiveData) and (response.status_code, error) == (400, "E_INVALIDARG"):
-        return refusals.reason(_ROOTS, sent)
+        return _server_error(operation.definition.raw["operationId"], sent, answer)
+    return _refusal(sent, answer) if isinstance(failure, RejectedPositiveData) else None
+
+
+def _server_error(operation_id: str, sent: Sent, answer: tuple) -> str | None:
+    if answer == (501, "E_NOTIMPL") and refusals.not_built(operation_id, sent):
+        return "documented as not built"
+    if answer == (500, "FABRIC_E_RESTORE_SAFE_CHECK_FAILED") and refusals.is_no_backup(_SHARES, sent):
+        return "no backup lies at the location"
     return None
+
+
+def _refusal(sent: Sent, answer: tuple) -> str | None:
+    if answer == (400, "FABRIC_E_RESTORE_SOURCE_TARGET_PARTITION_MISMATCH") and refusals.is_another_backup(_SHARES, sent):
+        return "another backup lies at the location"
+    return refusals.reason(_SHARES, sent) if answer == (400, "E_INVALIDARG") else None
 
 
 def _bytes(body) -> bytes | None:
     return body.encode() if isinstance(body, str) else body
 
 
-def _error(response) -> str | None:
+def _code(response) -> str | None:
     try:
         return json.loads(response.content)["Error"]["Code"]
     except (ValueError, KeyError, TypeError):
