@@ -207,7 +207,7 @@ fn directories() -> Vec<Refused> {
         service(&format!("{{ {A}, kind = 'Named', name = 'x' }},\n{{ {b}, kind = 'Named', name = 'y' }}"))
     };
     vec![
-        refused("state missing", state_in("^'none'"), key, "none' cannot be used: No such file or directory"),
+        refused("state missing", state_in("^'none'"), key, "none' does not exist; if it was lost, make an empty one"),
         refused("state is a file", state_in("^'file'"), key, "file' is not a directory"),
         refused("state twice", pair("^'./b/../a'"), second, "state of another partition"),
         refused("state twice through a link", pair("^'link'"), second, "state of another partition"),

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_window_has_a_largest_size() {
         let mib = 1 << 20;
-        let frames: Vec<_> = (0..17).map(|n| (0, u64::from(n * mib), mib)).collect();
+        let frames: Vec<_> = (0..9).map(|n| (0, u64::from(n * mib), mib)).collect();
         assert_eq!(plan(&frames), [(0, 0, MOST), (0, MOST, 2 * MOST), (0, 2 * MOST, 2 * MOST + u64::from(mib))]);
         assert_eq!(plan(&[]), []);
     }

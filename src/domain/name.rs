@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 const SCHEME: &str = "fabric:/";
 
+/// Bytes of a name without its scheme: file systems take no longer name for a folder.
+const LONGEST: usize = 255;
+
 /// Why a text is no application or service name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{given}' is not a name: {why}")]
@@ -81,6 +84,9 @@ fn check(text: &str, least_segments: usize) -> Result<String, NameError> {
     if segments.len() < least_segments {
         return refuse("a service name is fabric:/Application/Service");
     }
+    if path.len() > LONGEST {
+        return refuse("it is longer than 255 bytes, and stores keep it as the name of a folder");
+    }
     if path.chars().any(|c| c.is_control() || matches!(c, '$' | '\\' | '?' | '#' | '~')) {
         return refuse("it holds a control character or one of $ \\ ? # ~");
     }
@@ -112,5 +118,7 @@ mod tests {
             assert!(ApplicationName::parse(bad).is_err(), "{bad:?}");
         }
         assert!(ServiceName::parse("fabric:/App").is_err());
+        assert!(ApplicationName::parse(&format!("fabric:/{}", "a".repeat(255))).is_ok());
+        assert!(ApplicationName::parse(&format!("fabric:/{}", "a".repeat(256))).is_err());
     }
 }

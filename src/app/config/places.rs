@@ -5,7 +5,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs, io,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -66,6 +66,10 @@ pub(super) fn existing(base: &Path, directory: &At<PathBuf>) -> Result<PathBuf, 
     match fs::metadata(&path) {
         Ok(found) if found.is_dir() => Ok(path),
         Ok(_) => Err(directory.fault(format!("'{}' is not a directory", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(directory.fault(format!(
+            "the directory '{}' does not exist; if it was lost, make an empty one and restore into it",
+            path.display()
+        ))),
         Err(error) => Err(directory.fault(format!("the directory '{}' cannot be used: {error}", path.display()))),
     }
 }
