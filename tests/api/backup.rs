@@ -224,11 +224,14 @@ async fn a_backup_that_is_running_at_its_deadline_times_out_and_leaves_nothing()
     // A hole of 64 GiB: quickly made, long to read.
     fs::File::create(app.state(CALC).join("hole")).unwrap().set_len(64 << 30).unwrap();
     two_minutes(&app).await;
-    let writes = |record: &PartitionRecord| record.backup.as_ref().is_some_and(|job| job.task.attempt.is_some());
-    let end = async || {
+    let once_it_uploads = async {
+        while !app.share("own").join("CalcApp/CalcService").join(CALC.to_string()).exists() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(app.backup_progress(CALC).await["BackupState"], "BackupInProgress");
         app.advance(TimeDelta::minutes(2));
     };
-    app.pause(CALC, writes, end).await;
+    tokio::join!(app.work(), once_it_uploads);
     fs::remove_file(app.state(CALC).join("hole")).unwrap();
     assert_timed_out(&app).await;
 }
