@@ -145,3 +145,7 @@ fn not_configured(id: PartitionId) -> Failure {
     let message = format!("partition {id} is no longer configured on this node, so the job cannot go on");
     Failure::new(FailureCode::NotFound, message)
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+pub(crate) mod tests;

@@ -38,6 +38,8 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 pub use annex::Recovered;
+#[cfg(test)]
+pub(crate) use crash::tests::killed_after;
 pub use error::SourceError;
 pub use reader::FileReader;
 pub use snapshot::{Skipped, Snapshot, Walk};
