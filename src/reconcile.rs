@@ -28,16 +28,14 @@ const POLL: Duration = Duration::from_secs(5);
 pub struct Reconciler {
     engine: Engine,
     ledger: Ledger,
-    tasks: JoinSet<Result<(), LedgerError>>,
+    tasks: JoinSet<()>,
     running: HashMap<Id, PartitionId>,
-    /// Those whose end could not be written: left alone until something changes or the timer fires.
-    resting: HashSet<PartitionId>,
 }
 
 impl Reconciler {
     /// A reconciler that has not begun.
     pub fn new(engine: Engine, ledger: Ledger) -> Self {
-        Self { engine, ledger, tasks: JoinSet::new(), running: HashMap::new(), resting: HashSet::new() }
+        Self { engine, ledger, tasks: JoinSet::new(), running: HashMap::new() }
     }
 
     /// Puts every partition in order after a process that is gone. Comes before [`Reconciler::run`] and before requests
@@ -62,9 +60,9 @@ impl Reconciler {
             }
             tokio::select! {
                 _ = stop.changed() => break,
-                _ = changes.changed() => self.resting.clear(),
+                _ = changes.changed() => {}
                 Some(done) = self.tasks.join_next_with_id() => self.ended(done).await,
-                () = time::sleep(POLL) => self.resting.clear(),
+                () = time::sleep(POLL) => {}
             }
         }
         self.drain(grace).await;
@@ -72,39 +70,32 @@ impl Reconciler {
 
     /// Starts what is unfinished and not yet being worked on: one task a partition.
     async fn start_due(&mut self) -> Result<(), LedgerError> {
-        let not_now: HashSet<PartitionId> = self.running.values().chain(&self.resting).copied().collect();
+        let started: HashSet<PartitionId> = self.running.values().copied().collect();
         for id in self.ledger.busy_partitions().await? {
-            if !not_now.contains(&id) {
-                let engine = self.engine.clone();
-                let task = self.tasks.spawn(async move { engine.work(id).await });
+            if !started.contains(&id) {
+                let task = self.tasks.spawn(work(self.engine.clone(), id));
                 self.running.insert(task.id(), id);
             }
         }
         Ok(())
     }
 
-    async fn ended(&mut self, done: Result<(Id, Result<(), LedgerError>), JoinError>) {
+    async fn ended(&mut self, done: Result<(Id, ()), JoinError>) {
         let task = match &done {
             Ok((task, _)) => *task,
             Err(error) => error.id(),
         };
         let Some(id) = self.running.remove(&task) else { return };
-        match done {
-            Ok((_, Ok(()))) => {}
-            Ok((_, Err(error))) => {
-                self.resting.insert(id);
-                log_ledger(id, &error);
-            }
-            Err(error) => self.give_up(id, &error).await,
+        if let Err(error) = done {
+            self.give_up(id, &error).await;
         }
     }
 
     /// A job that met a defect of ours must not stay open, and must not be tried for ever.
-    async fn give_up(&mut self, id: PartitionId, panic: &JoinError) {
+    async fn give_up(&self, id: PartitionId, panic: &JoinError) {
         tracing::error!(partition = %id, %panic, "a job ended in a panic");
         let why = Failure::new(FailureCode::Other, "the job met an internal error; the log of the service has it");
         if let Err(error) = self.engine.give_up(id, why).await {
-            self.resting.insert(id);
             log_ledger(id, &error);
         }
     }
@@ -121,6 +112,18 @@ impl Reconciler {
     }
 }
 
+/// A job that the ledger stopped is left alone for a while: begun again at once, it would be stopped again at once.
+async fn work(engine: Engine, id: PartitionId) {
+    if let Err(error) = engine.work(id).await {
+        log_ledger(id, &error);
+        time::sleep(POLL).await;
+    }
+}
+
 fn log_ledger(id: PartitionId, error: &LedgerError) {
     tracing::error!(partition = %id, error = error as &dyn std::error::Error, "the job's state could not be written");
 }
+
+#[cfg(test)]
+#[path = "reconcile_tests.rs"]
+mod tests;

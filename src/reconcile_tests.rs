@@ -1,0 +1,175 @@
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use uuid::Uuid;
+
+use super::{POLL, Reconciler};
+use crate::{
+    domain::{FailureCode, PartitionId},
+    engine::{
+        Engine,
+        tests::{Node, ONE, On, go, hang_at},
+    },
+    job::State,
+    ledger::{Embedded, KeyValue, Ledger, LedgerError, Revision, Versioned},
+    storage::faulty::{Call, Verb, Verdict},
+};
+
+/// A reconciler at work, and the way to stop it.
+struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+fn start(engine: Engine, ledger: &Ledger) -> Running {
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(Reconciler::new(engine, ledger.clone()).run(stopped, Duration::ZERO));
+    Running { stop, task }
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        self.task.await.unwrap();
+    }
+}
+
+/// Waits for the ledger to say that nothing is left to do.
+async fn idle(ledger: &Ledger) {
+    let mut changes = ledger.watch();
+    loop {
+        changes.mark_unchanged();
+        if ledger.busy_partitions().await.unwrap().is_empty() {
+            return;
+        }
+        changes.changed().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_starts_when_it_is_written_to_the_ledger_not_at_the_next_poll() {
+    let node = Node::new(go(), 1, 1);
+    let running = start(node.engine.clone(), &node.ledger);
+    tokio::time::sleep(POLL / 2).await;
+    let asked = Instant::now();
+    node.ask_backup(ONE).await;
+    idle(&node.ledger).await;
+    assert!(matches!(node.backup(ONE).await, State::Succeeded(_)));
+    assert_eq!(asked.elapsed(), Duration::ZERO, "it waited for the poll");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_panics_ends_with_a_reason_and_does_not_stop_the_others() {
+    let observer = On(|call: &Call, _| {
+        assert!(call.verb != Verb::Create || !call.key.contains(&ONE.to_string()), "a defect");
+        Verdict::Go
+    });
+    let node = Node::new(Arc::new(observer), 2, 2);
+    let other = PartitionId(Uuid::from_u128(2));
+    let running = start(node.engine.clone(), &node.ledger);
+    node.ask_backup(ONE).await;
+    idle(&node.ledger).await;
+    let State::Failed(why) = node.backup(ONE).await else { panic!("not failed") };
+    assert!(why.message.contains("internal error"), "{}", why.message);
+    node.ask_backup(other).await;
+    idle(&node.ledger).await;
+    assert!(matches!(node.backup(other).await, State::Succeeded(_)));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_outlasts_the_shutdown_is_finished_by_the_next_process() {
+    let (observer, hung) = hang_at(Verb::Part, ".zip");
+    let node = Node::new(observer, 1, 1);
+    let running = start(node.engine.clone(), &node.ledger);
+    node.ask_backup(ONE).await;
+    hung.acquire().await.unwrap().forget();
+    running.stop().await;
+    assert_eq!(node.backup(ONE).await, State::Running);
+
+    let engine = node.reborn();
+    Reconciler::new(engine.clone(), node.ledger.clone()).recover().await.unwrap();
+    assert_eq!(node.backup(ONE).await, State::Accepted);
+    let running = start(engine, &node.ledger);
+    idle(&node.ledger).await;
+    assert!(matches!(node.backup(ONE).await, State::Succeeded(_)));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_of_a_partition_that_is_no_longer_configured_ends_with_that_reason() {
+    let node = Node::new(go(), 1, 1);
+    let gone = PartitionId(Uuid::from_u128(77));
+    node.ask_backup(gone).await;
+    let reconciler = Reconciler::new(node.engine.clone(), node.ledger.clone());
+    reconciler.recover().await.unwrap();
+    let running = start(node.engine.clone(), &node.ledger);
+    idle(&node.ledger).await;
+    let State::Failed(why) = node.backup(gone).await else { panic!("not failed") };
+    assert_eq!(why.code, FailureCode::NotFound);
+    assert!(why.message.contains(&gone.to_string()) && why.message.contains("configured"), "{}", why.message);
+    running.stop().await;
+}
+
+/// A store that cannot be written to a few times, once a job is in it.
+struct Full {
+    store: Embedded,
+    puts: Arc<AtomicUsize>,
+}
+
+const REFUSED: std::ops::RangeInclusive<usize> = 2..=4;
+
+impl KeyValue for Full {
+    fn get(&self, key: &str) -> Result<Option<Versioned>, LedgerError> {
+        self.store.get(key)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, LedgerError> {
+        self.store.list(prefix)
+    }
+
+    fn put(&self, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError> {
+        if REFUSED.contains(&(self.puts.fetch_add(1, Ordering::SeqCst) + 1)) {
+            return Err(LedgerError::Store { operation: "write", key: key.to_owned(), source: "disk full".into() });
+        }
+        self.store.put(key, seen, value)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_cannot_be_written_is_tried_again_at_the_pace_of_the_poll() {
+    let store = Full { store: Embedded::in_memory().unwrap(), puts: Arc::default() };
+    let node = Node::over(store, go(), 1, 1);
+    node.ask_backup(ONE).await;
+    let started = Instant::now();
+    let running = start(node.engine.clone(), &node.ledger);
+    idle(&node.ledger).await;
+    assert!(matches!(node.backup(ONE).await, State::Succeeded(_)));
+    let waits = started.elapsed().as_secs() / POLL.as_secs();
+    assert_eq!(waits, REFUSED.count() as u64);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn jobs_of_several_partitions_are_found_without_being_told() {
+    let node = Node::new(go(), 2, 1);
+    let two = PartitionId(Uuid::from_u128(2));
+    for id in [ONE, two] {
+        node.ask_backup(id).await;
+        fs::write(node.state(id).join("b"), id.to_string()).unwrap();
+    }
+    let running = start(node.engine.clone(), &node.ledger);
+    idle(&node.ledger).await;
+    for id in [ONE, two] {
+        assert!(matches!(node.backup(id).await, State::Succeeded(_)));
+    }
+    running.stop().await;
+}
