@@ -55,7 +55,7 @@ impl Engine {
     /// Runs the partition's unfinished job to its end. Does nothing if there is none. A job that has begun already was
     /// given up by whoever was at it, since nobody else may be.
     pub async fn work(&self, id: PartitionId) -> Result<(), LedgerError> {
-        let Some(hosted) = self.hosted.get(&id) else { return self.give_up(id, not_configured(id)).await };
+        let Some(hosted) = self.hosted.get(&id) else { return self.fail(id, not_configured(id)).await };
         if self.ledger.partition(id).await?.is_some_and(|record| record.has_begun()) {
             self.recover(id).await?;
         }
@@ -87,9 +87,22 @@ impl Engine {
         self.hosted.keys().copied().collect()
     }
 
-    /// Ends the partition's unfinished jobs without a result.
+    /// Ends the partition's unfinished jobs after a defect of ours: with what is visible of them already, otherwise with
+    /// `why`, and then without leaving anything.
     pub async fn give_up(&self, id: PartitionId, why: Failure) -> Result<(), LedgerError> {
-        self.change(id, |record| for_each_active(record, Event::Fail(why.clone()), Event::Fail(why.clone()))).await
+        if let Some(hosted) = self.hosted.get(&id) {
+            self.recover_restore(hosted).await?;
+        }
+        let backup = self.ledger.partition(id).await?.and_then(|record| record.backup);
+        if let Some(job) = backup.filter(|job| job.state.is_active()) {
+            self.give_up_backup(id, &job).await?;
+        }
+        self.fail(id, why).await
+    }
+
+    /// Ends the partition's unfinished jobs without a result and without a look at anything.
+    pub async fn fail(&self, id: PartitionId, why: Failure) -> Result<(), LedgerError> {
+        self.change(id, |record| fail_active(record, &why)).await
     }
 
     async fn change<R>(
@@ -127,17 +140,12 @@ fn interrupt(record: &mut PartitionRecord) {
     }
 }
 
-/// Events of the two kinds of job differ only in the type of an outcome that these events do not carry.
-fn for_each_active(
-    record: &mut PartitionRecord,
-    backup: Event<crate::job::BackedUp>,
-    restore: Event<crate::job::Restored>,
-) {
+fn fail_active(record: &mut PartitionRecord, why: &Failure) {
     if let Some(job) = record.backup.as_mut().filter(|job| job.state.is_active()) {
-        end::apply(job, backup);
+        end::apply(job, Event::Fail(why.clone()));
     }
     if let Some(job) = record.restore.as_mut().filter(|job| job.state.is_active()) {
-        end::apply(job, restore);
+        end::apply(job, Event::Fail(why.clone()));
     }
 }
 

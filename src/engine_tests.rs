@@ -375,7 +375,9 @@ fn a_restore_killed_at_any_change_on_disk_succeeds_once_and_keeps_the_state_befo
             let job = node.ask_restore(ONE, TWO).await;
             let [from, to] = [ONE, TWO].map(|id| Source::directory(node.state(id)));
             let mut sealed = false;
-            let killed = killed_after(steps, || drop(swap_in(&from, &to, job, &mut sealed)));
+            let killed = killed_after(steps, || {
+                let _ = swap_in(&from, &to, job, &mut sealed);
+            });
             let died_as = if sealed { State::Committing } else { State::Running };
             node.change(TWO, |record| record.restore.as_mut().unwrap().state = died_as.clone()).await;
             let next = node.reborn();

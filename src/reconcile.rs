@@ -6,9 +6,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     time::Duration,
 };
 
+use futures::FutureExt;
 use tokio::{
     sync::watch,
     task::{Id, JoinError, JoinSet},
@@ -91,11 +93,10 @@ impl Reconciler {
         }
     }
 
-    /// A job that met a defect of ours must not stay open, and must not be tried for ever.
+    /// A job must not stay open, even if the store or the state cannot be looked after.
     async fn give_up(&self, id: PartitionId, panic: &JoinError) {
-        tracing::error!(partition = %id, %panic, "a job ended in a panic");
-        let why = Failure::new(FailureCode::Other, "the job met an internal error; the log of the service has it");
-        if let Err(error) = self.engine.give_up(id, why).await {
+        tracing::error!(partition = %id, %panic, "clearing up after a panic ended in a panic");
+        if let Err(error) = self.engine.fail(id, internal_error()).await {
             log_ledger(id, &error);
         }
     }
@@ -113,11 +114,26 @@ impl Reconciler {
 }
 
 /// A job that the ledger stopped is left alone for a while: begun again at once, it would be stopped again at once.
+///
+/// A job that met a defect of ours must not be tried for ever: it ends here, or if that meets the defect too, in
+/// [`Reconciler::give_up`].
 async fn work(engine: Engine, id: PartitionId) {
-    if let Err(error) = engine.work(id).await {
+    let done = AssertUnwindSafe(engine.work(id)).catch_unwind().await;
+    let done = match done {
+        Ok(done) => done,
+        Err(_panic) => {
+            tracing::error!(partition = %id, "a job ended in a panic");
+            engine.give_up(id, internal_error()).await
+        }
+    };
+    if let Err(error) = done {
         log_ledger(id, &error);
         time::sleep(POLL).await;
     }
+}
+
+fn internal_error() -> Failure {
+    Failure::new(FailureCode::Other, "the job met an internal error; the log of the service has it")
 }
 
 fn log_ledger(id: PartitionId, error: &LedgerError) {

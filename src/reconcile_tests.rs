@@ -1,5 +1,4 @@
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,7 +14,7 @@ use crate::{
     domain::{FailureCode, PartitionId},
     engine::{
         Engine,
-        tests::{Node, ONE, On, go, hang_at},
+        tests::{Node, ONE, On, TWO, go, hang_at},
     },
     job::State,
     ledger::{Embedded, KeyValue, Ledger, LedgerError, Revision, Versioned},
@@ -57,7 +56,7 @@ async fn idle(ledger: &Ledger) {
 async fn a_job_starts_when_it_is_written_to_the_ledger_not_at_the_next_poll() {
     let node = Node::new(go(), 1, 1);
     let running = start(node.engine.clone(), &node.ledger);
-    tokio::time::sleep(POLL / 2).await;
+    tokio::time::advance(POLL / 2).await;
     let asked = Instant::now();
     node.ask_backup(ONE).await;
     idle(&node.ledger).await;
@@ -73,15 +72,14 @@ async fn a_job_that_panics_ends_with_a_reason_and_does_not_stop_the_others() {
         Verdict::Go
     });
     let node = Node::new(Arc::new(observer), 2, 2);
-    let other = PartitionId(Uuid::from_u128(2));
     let running = start(node.engine.clone(), &node.ledger);
     node.ask_backup(ONE).await;
     idle(&node.ledger).await;
     let State::Failed(why) = node.backup(ONE).await else { panic!("not failed") };
     assert!(why.message.contains("internal error"), "{}", why.message);
-    node.ask_backup(other).await;
+    node.ask_backup(TWO).await;
     idle(&node.ledger).await;
-    assert!(matches!(node.backup(other).await, State::Succeeded(_)));
+    assert!(matches!(node.backup(TWO).await, State::Succeeded(_)));
     running.stop().await;
 }
 
@@ -159,16 +157,13 @@ async fn a_ledger_that_cannot_be_written_is_tried_again_at_the_pace_of_the_poll(
 }
 
 #[tokio::test]
-async fn jobs_of_several_partitions_are_found_without_being_told() {
+async fn jobs_that_were_in_the_ledger_before_the_start_are_found() {
     let node = Node::new(go(), 2, 1);
-    let two = PartitionId(Uuid::from_u128(2));
-    for id in [ONE, two] {
-        node.ask_backup(id).await;
-        fs::write(node.state(id).join("b"), id.to_string()).unwrap();
-    }
+    node.ask_backup(ONE).await;
+    node.ask_backup(TWO).await;
     let running = start(node.engine.clone(), &node.ledger);
     idle(&node.ledger).await;
-    for id in [ONE, two] {
+    for id in [ONE, TWO] {
         assert!(matches!(node.backup(id).await, State::Succeeded(_)));
     }
     running.stop().await;

@@ -133,6 +133,15 @@ impl Engine {
         .await
     }
 
+    /// Leaves the job unfinished only if there is no backup, and nothing of it in the store.
+    pub(super) async fn give_up_backup(&self, id: PartitionId, job: &BackupJob) -> Result<(), LedgerError> {
+        let Ok(storage) = self.catalog.open(&job.task.storage) else { return Ok(()) };
+        if job.state == State::Committing && matches!(self.is_settled(id, job, &storage).await, Ok(true)) {
+            return Ok(());
+        }
+        self.discard_attempt(id, job).await
+    }
+
     /// What a job that ends without a result may have left is data without metadata: no backup, only garbage. That it
     /// cannot be deleted now changes nothing of the job's end.
     async fn discard_attempt(&self, id: PartitionId, job: &BackupJob) -> Result<(), LedgerError> {
