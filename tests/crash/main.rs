@@ -8,6 +8,7 @@
 //! | `killed` | the process gets SIGKILL; another opens what it left |
 //! | `faulty_store` | the store fails, before or after it did what it was asked |
 //! | `faulty_ledger` | the ledger fails, before or after it wrote |
+//! | `panics` | our own code panics |
 //! | `foreign` | somebody else writes to the same names |
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
@@ -16,5 +17,6 @@ mod faulty_ledger;
 mod faulty_store;
 mod foreign;
 mod killed;
+mod panics;
 mod script;
 mod tree;
