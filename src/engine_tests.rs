@@ -33,6 +33,7 @@ use crate::{
 pub(crate) const ONE: PartitionId = PartitionId(Uuid::from_u128(1));
 pub(crate) const TWO: PartitionId = PartitionId(Uuid::from_u128(2));
 const MINUTES: i64 = 10;
+const NOTHING: [PathBuf; 0] = [];
 
 /// Lets a closure say what becomes of each call of the store.
 pub(crate) struct On<F>(pub(crate) F);
@@ -218,7 +219,7 @@ fn a_backup_whose_time_passes_while_its_store_hangs_times_out_and_leaves_nothing
             expire(&node, &hung, ONE).await;
             timed_out(node.backup(ONE).await, "BackupTimeout");
         });
-        assert_eq!(node.stored(), [PathBuf::new(); 0], "{verb:?}");
+        assert_eq!(node.stored(), NOTHING, "{verb:?}");
     }
 }
 
@@ -226,11 +227,11 @@ fn a_backup_whose_time_passes_while_its_store_hangs_times_out_and_leaves_nothing
 fn a_restore_whose_time_passes_while_its_store_hangs_times_out_and_leaves_the_state_alone() {
     for (verb, key_end) in [(Verb::GetRange, ".bkmetadata"), (Verb::Size, ".zip"), (Verb::GetRange, ".zip")] {
         let armed = Arc::new(AtomicBool::new(false));
-        let (hang, hung) = hang_at(verb, key_end);
+        let (inner, hung) = hang_at(verb, key_end);
         let when = armed.clone();
         let observer = On(
             move |call: &Call, moment| {
-                if when.load(Ordering::SeqCst) { hang.observe(call, moment) } else { Verdict::Go }
+                if when.load(Ordering::SeqCst) { inner.observe(call, moment) } else { Verdict::Go }
             },
         );
         let node = Node::new(Arc::new(observer), 1, 1);
@@ -244,7 +245,7 @@ fn a_restore_whose_time_passes_while_its_store_hangs_times_out_and_leaves_the_st
             timed_out(node.restore(ONE).await, "RestoreTimeout");
         });
         assert_eq!(fs::read_to_string(node.state(ONE).join("a")).unwrap(), "second");
-        assert_eq!(files(&node.root.path().join(".state1.fabric-backup")), [PathBuf::new(); 0], "{verb:?} {key_end}");
+        assert_eq!(files(&node.root.path().join(".state1.fabric-backup")), NOTHING, "{verb:?} {key_end}");
     }
 }
 
@@ -322,7 +323,7 @@ fn a_state_that_changes_under_every_reader_fails_the_backup_and_names_the_file()
         assert!(why.message.contains("'a' changed"), "{}", why.message);
     });
     assert_eq!(fs::read_to_string(file.get().unwrap()).unwrap(), "written in upload 3");
-    assert_eq!(node.stored(), [PathBuf::new(); 0]);
+    assert_eq!(node.stored(), NOTHING);
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Reconciler {
 
     async fn ended(&mut self, done: Result<(Id, ()), JoinError>) {
         let task = match &done {
-            Ok((task, _)) => *task,
+            Ok((task, ())) => *task,
             Err(error) => error.id(),
         };
         let Some(id) = self.running.remove(&task) else { return };

@@ -194,7 +194,7 @@ impl App {
         let mine = self.listed().await.into_iter().filter(|(point, _)| point.id == job.id).map(|(point, _)| point);
         let mine: Vec<_> = mine.collect();
         match &job.state {
-            State::Succeeded(done) => assert_eq!(mine, [done.point.clone()]),
+            State::Succeeded(done) => assert_eq!(mine, std::slice::from_ref(&done.point)),
             State::Failed(why) | State::TimedOut(why) => assert!(mine.is_empty(), "{why:?}, but listed"),
             state => panic!("unfinished: {state:?}"),
         }

@@ -91,7 +91,7 @@ fn check_words(job: &BackupJob, node: &Node) {
 async fn check_store(app: &App, job: &BackupJob) {
     let listed: Vec<BackupPoint> = app.listed().await.into_iter().map(|(point, _)| point).collect();
     match &job.state {
-        State::Succeeded(done) => assert_eq!(listed, [done.point.clone()]),
+        State::Succeeded(done) => assert_eq!(listed, std::slice::from_ref(&done.point)),
         _ => assert_eq!(listed, []),
     }
     assert_eq!(app.orphans().await, [""; 0]);

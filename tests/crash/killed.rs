@@ -125,7 +125,9 @@ impl<'a> Corpse<'a> {
     fn new(trace: &'a [String], node: &Node) -> Self {
         let expected = |name: &str, changes: &[fn(&Path)]| {
             let scratch = node.0.join(name);
-            changes.iter().for_each(|change| change(&scratch));
+            for change in changes {
+                change(&scratch);
+            }
             tree::read(&scratch)
         };
         let first = expected("first", &[tree::write_first]);
@@ -220,7 +222,7 @@ async fn goes_on(app: &App) {
     app.check_backup().await;
 }
 
-fn each_moment(revive: impl AsyncFn(&Node, &[String])) {
+fn each_moment(revive: &impl AsyncFn(&Node, &[String])) {
     let unharmed = directory();
     let whole = live(&Node::new(unharmed.path()), usize::MAX);
     let count = moments(&whole.join("\n"));
@@ -236,10 +238,10 @@ fn each_moment(revive: impl AsyncFn(&Node, &[String])) {
 
 #[test]
 fn killed_at_any_moment_every_accepted_job_succeeds_when_the_next_process_is_in_time() {
-    each_moment(revive_in_time);
+    each_moment(&revive_in_time);
 }
 
 #[test]
 fn killed_at_any_moment_a_job_whose_time_is_up_tells_whether_its_result_is_visible() {
-    each_moment(revive_too_late);
+    each_moment(&revive_too_late);
 }
