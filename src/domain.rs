@@ -12,7 +12,7 @@ mod storage;
 mod tree;
 
 pub use backup::{BackupPoint, Epoch, Location, Parent};
-pub use failure::{Failure, FailureCode};
+pub use failure::{Failure, FailureCode, words};
 pub use name::{ApplicationName, NameError, ServiceName};
 pub use partition::{KeyRange, Partition, PartitionId, PartitionKind};
 pub use secret::Secret;

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::{Failure, FailureCode, PartitionId},
+    domain::{Failure, FailureCode, PartitionId, words},
     engine::Engine,
     ledger::{Ledger, LedgerError},
 };
@@ -58,7 +58,7 @@ impl Reconciler {
         while !*stop.borrow() {
             changes.mark_unchanged();
             if let Err(error) = self.start_due().await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the ledger cannot be read; trying again");
+                tracing::error!(error = words(&error), "the ledger cannot be read; trying again");
             }
             tokio::select! {
                 _ = stop.changed() => break,
@@ -137,7 +137,7 @@ fn internal_error() -> Failure {
 }
 
 fn log_ledger(id: PartitionId, error: &LedgerError) {
-    tracing::error!(partition = %id, error = error as &dyn std::error::Error, "the job's state could not be written");
+    tracing::error!(partition = %id, error = words(error), "the job's state could not be written");
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::{
     server::Server,
     wire::FabricErrorCodes,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, domain::words};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-servicefabricrequestid");
 
@@ -49,7 +49,7 @@ async fn identify(State(clock): State<Clock>, request: Request, next: Next) -> R
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = in_shape(next.run(request).await);
     if let Some(Cause(cause)) = response.extensions().get() {
-        tracing::error!(request_id = %id, %method, path, error = %chain(&**cause), "a request failed");
+        tracing::error!(request_id = %id, %method, path, error = words(&**cause), "a request failed");
     }
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -66,11 +66,6 @@ fn in_shape(response: Response) -> Response {
     }
     let code = if status.is_server_error() { FabricErrorCodes::EFail } else { FabricErrorCodes::EInvalidarg };
     ApiError::new(status, code, status.canonical_reason().unwrap_or_default()).into_response()
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 async fn no_route(uri: Uri) -> ApiError {

@@ -3,7 +3,10 @@
 use axum::http::StatusCode;
 
 use super::{ApiError, tell, wire::FabricErrorCodes as Codes};
-use crate::{domain::FailureCode, ops::Error};
+use crate::{
+    domain::{FailureCode, words},
+    ops::Error,
+};
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
@@ -19,7 +22,7 @@ impl From<Error> for ApiError {
             Error::OtherBackup { .. } | Error::OtherKeys { .. } => {
                 (StatusCode::BAD_REQUEST, Codes::FabricERestoreSourceTargetPartitionMismatch)
             }
-            Error::Unreadable { .. } => (StatusCode::INTERNAL_SERVER_ERROR, Codes::FabricERestoreSafeCheckFailed),
+            Error::Unreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, Codes::FabricERestoreSafeCheckFailed),
             Error::Catalog(error) => (store_status(error.code()), tell::code(error.code())),
             Error::Ledger(_) => return Self::internal(error),
         };
@@ -30,8 +33,8 @@ impl From<Error> for ApiError {
 /// What was wrong with a storage begins with the property that was.
 fn message(error: &Error) -> String {
     match error {
-        Error::Catalog(storage) if let Some(property) = storage.property() => format!("{property}: {error}"),
-        _ => error.to_string(),
+        Error::Catalog(storage) if let Some(property) = storage.property() => format!("{property}: {}", words(error)),
+        _ => words(error),
     }
 }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::wire;
 use crate::{
-    domain::{BackupPoint, Epoch, Failure, FailureCode, PartitionId, PartitionKind},
+    domain::{BackupPoint, Epoch, Failure, FailureCode, PartitionId, PartitionKind, words},
     ops::{BackupJob, Found, Item, Listing, RestoreJob, State},
 };
 
@@ -86,7 +86,7 @@ fn backup(found: Found) -> wire::BackupInfo {
     match found.point {
         Ok(point) => described(place, found.place.partition, point),
         Err(error) => {
-            let why = Failure::new(FailureCode::Damaged, error.to_string());
+            let why = Failure::new(FailureCode::Damaged, words(&error));
             wire::BackupInfo { failure_error: Some(failure(why)), ..place }
         }
     }

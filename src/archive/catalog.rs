@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{
     metadata::{Metadata, MetadataError},
     names::{Place, Scope, location_of_metadata},
-    read::{ReadError, read_metadata},
+    read::{ReadError, check_length, read_metadata},
 };
 use crate::{
     domain::{BackupPoint, Location, StorageSpec},
@@ -110,9 +110,15 @@ impl Catalog {
         Ok(self.stores.open(spec)?)
     }
 
-    /// The commit record of one backup.
-    pub async fn read(&self, spec: &StorageSpec, location: &Location) -> Result<Metadata, CatalogError> {
-        Ok(read_metadata(&self.stores.open(spec)?, location).await?)
+    /// The commit record of one backup whose data lies beside it, as long as it should be. What only can be listed, since
+    /// another program wrote it, is answered without looking at its data.
+    pub async fn restorable(&self, spec: &StorageSpec, location: &Location) -> Result<Metadata, CatalogError> {
+        let storage = self.stores.open(spec)?;
+        let metadata = read_metadata(&storage, location).await?;
+        if let Some(content) = &metadata.content {
+            check_length(&storage, &metadata.point.location, content.zip_len).await?;
+        }
+        Ok(metadata)
     }
 
     /// The backups in a scope, by application, service, partition and then time.

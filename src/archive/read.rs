@@ -133,7 +133,7 @@ pub(super) async fn read_metadata(storage: &Storage, location: &Location) -> Res
     }
 }
 
-async fn check_length(storage: &Storage, location: &Location, expected: u64) -> Result<(), ReadError> {
+pub(super) async fn check_length(storage: &Storage, location: &Location, expected: u64) -> Result<(), ReadError> {
     let found = storage.size(&Keys::of(location)?.zip).await.map_err(|error| of_zip(location, error))?;
     if found == expected {
         return Ok(());

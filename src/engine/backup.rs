@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     archive::{self, BlockSize, Draft, PackError, Packer, Place, Staged, Storage, Upload, WriteError},
-    domain::{BackupPoint, EntryKind, Failure, FailureCode, Location, PartitionId},
+    domain::{BackupPoint, EntryKind, Failure, FailureCode, Location, PartitionId, words},
     job::{BackedUp, BackupJob, Event, State},
     ledger::{LedgerError, PartitionRecord},
     source::{Snapshot, SourceError},
@@ -149,7 +149,7 @@ impl Engine {
         let Some(location) = latest.and_then(|mine| mine.task.attempt) else { return Ok(()) };
         let Ok(storage) = self.catalog.open(&job.task.storage) else { return Ok(()) };
         if let Err(error) = archive::discard(&storage, &location).await {
-            tracing::warn!(partition = %id, %location, error = end::words(&error), "data without metadata is left");
+            tracing::warn!(partition = %id, %location, error = words(&error), "data without metadata is left");
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ fn write_failed(error: &WriteError<CopyError>) -> End {
             None => End::failed(pack.code(), pack),
         },
         // The next attempt takes the next free name.
-        WriteError::Taken(_) => End::Changed(Failure::new(FailureCode::Other, end::words(error))),
+        WriteError::Taken(_) => End::Changed(Failure::new(FailureCode::Other, words(error))),
         _ => End::failed(error.code(|_| FailureCode::Other), error),
     }
 }

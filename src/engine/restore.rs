@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     archive::{Archive, ExtractError, Sink, SinkFile},
-    domain::{Entry, Failure, FailureCode, PartitionId},
+    domain::{Entry, Failure, FailureCode, PartitionId, words},
     job::{Event, RestoreJob, Restored},
     ledger::{LedgerError, PartitionRecord},
     source::{FileSink, Sealed, Source, SourceError, Staging},
@@ -106,10 +106,10 @@ fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<Restored>) {
 /// up is only left over: whether the swap happened does not depend on it.
 fn restored_job(source: &Source) -> Option<Uuid> {
     if let Err(error) = source.recover() {
-        tracing::error!(error = %end::words(&error), "what an interrupted restore left cannot be cleared up");
+        tracing::error!(error = %words(&error), "what an interrupted restore left cannot be cleared up");
     }
     source.restored_job().unwrap_or_else(|error| {
-        tracing::error!(error = %end::words(&error), "the mark of the latest restore cannot be read");
+        tracing::error!(error = %words(&error), "the mark of the latest restore cannot be read");
         None
     })
 }

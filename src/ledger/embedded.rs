@@ -1,6 +1,11 @@
 //! The embedded store: redb, one file, every commit on disk before it is acknowledged.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use redb::{
     Database, ReadableDatabase, ReadableTable, TableDefinition,
@@ -12,70 +17,100 @@ use super::{KeyValue, LedgerError, Revision, Versioned};
 const RECORDS: TableDefinition<&str, (u64, &[u8])> = TableDefinition::new("records");
 
 /// Records in one redb file, or in memory.
-pub struct Embedded(Database);
+///
+/// redb refuses everything after an I/O error, lest it build on what may not be on the disk. Opening it anew goes back to
+/// the last commit, so that a disk that was full for a moment does not stop the service.
+pub struct Embedded {
+    open: Box<dyn Fn() -> Result<Database, redb::Error> + Send + Sync>,
+    /// None while it could not be opened anew.
+    database: Mutex<Option<Arc<Database>>>,
+}
 
 impl Embedded {
     /// Opens or creates the file `path` with mode 0600. A second opener of the same file is refused.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| LedgerError::Open {
-            path: path.display().to_string(),
-            source,
-        };
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let file = file.map_err(|e| failed(e.into()))?;
-        let backend = FileBackend::new(file).map_err(|e| failed(e.into()))?;
-        Self::prepared(Database::builder().create_with_backend(backend)).map_err(|e| failed(e.into()))
+        let owned = path.to_owned();
+        Self::over(move || {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&owned);
+            Ok(Database::builder().create_with_backend(FileBackend::new(file?)?)?)
+        })
+        .map_err(|source| LedgerError::Open { path: path.display().to_string(), source: source.into() })
     }
 
     /// A store that is gone when it is dropped.
     pub fn in_memory() -> Result<Self, LedgerError> {
-        Self::prepared(Database::builder().create_with_backend(InMemoryBackend::new()))
-            .map_err(|e| LedgerError::Open { path: "in memory".to_owned(), source: e.into() })
+        Self::over(|| Ok(Database::builder().create_with_backend(InMemoryBackend::new())?))
+            .map_err(|source| LedgerError::Open { path: "in memory".to_owned(), source: source.into() })
     }
 
-    /// The table must exist before the first reader comes.
-    fn prepared(database: Result<Database, redb::DatabaseError>) -> Result<Self, redb::Error> {
-        let database = database?;
-        let write = database.begin_write()?;
-        write.open_table(RECORDS)?;
-        write.commit()?;
-        Ok(Self(database))
+    fn over(open: impl Fn() -> Result<Database, redb::Error> + Send + Sync + 'static) -> Result<Self, redb::Error> {
+        let database = prepared(open()?)?;
+        Ok(Self { open: Box::new(open), database: Mutex::new(Some(Arc::new(database))) })
     }
 
-    fn read(&self, key: &str) -> Result<Option<Versioned>, redb::Error> {
-        let table = self.0.begin_read()?.open_table(RECORDS)?;
-        Ok(table.get(key)?.map(|record| versioned(record.value())))
-    }
-
-    fn scan(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, redb::Error> {
-        let table = self.0.begin_read()?.open_table(RECORDS)?;
-        let mut found = Vec::new();
-        for record in table.range(prefix..)? {
-            let (key, value) = record?;
-            if !key.value().starts_with(prefix) {
-                break;
-            }
-            found.push((key.value().to_owned(), versioned(value.value())));
+    fn database(&self) -> Result<Arc<Database>, redb::Error> {
+        let mut current = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = &*current {
+            return Ok(database.clone());
         }
-        Ok(found)
+        let database = Arc::new(prepared((self.open)()?)?);
+        Ok(current.insert(database).clone())
     }
 
-    /// Whether the record was written; false when its revision is not `seen`. redb has one writer at a time, so no
-    /// other write can come between the look and the insert.
-    fn replace(&self, key: &str, seen: Revision, value: &[u8]) -> Result<bool, redb::Error> {
-        let write = self.0.begin_write()?;
-        {
-            let mut table = write.open_table(RECORDS)?;
-            let current = table.get(key)?.map_or(0, |record| record.value().0);
-            if current != seen {
-                return Ok(false);
+    /// Runs `work`; if the database gave up after an earlier I/O error, once more on one that is opened anew. The file is
+    /// let go by the last call that still holds it, so opening may fail for a moment: the next call tries again.
+    fn run<R>(&self, work: impl Fn(&Database) -> Result<R, redb::Error>) -> Result<R, redb::Error> {
+        match work(&*self.database()?) {
+            Err(redb::Error::PreviousIo) => {
+                *self.database.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                work(&*self.database()?)
             }
-            table.insert(key, (seen + 1, value))?;
+            result => result,
         }
-        write.commit()?;
-        Ok(true)
     }
+}
+
+/// The table must exist before the first reader comes.
+fn prepared(database: Database) -> Result<Database, redb::Error> {
+    let write = database.begin_write()?;
+    write.open_table(RECORDS)?;
+    write.commit()?;
+    Ok(database)
+}
+
+fn read(database: &Database, key: &str) -> Result<Option<Versioned>, redb::Error> {
+    let table = database.begin_read()?.open_table(RECORDS)?;
+    Ok(table.get(key)?.map(|record| versioned(record.value())))
+}
+
+fn scan(database: &Database, prefix: &str) -> Result<Vec<(String, Versioned)>, redb::Error> {
+    let table = database.begin_read()?.open_table(RECORDS)?;
+    let mut found = Vec::new();
+    for record in table.range(prefix..)? {
+        let (key, value) = record?;
+        if !key.value().starts_with(prefix) {
+            break;
+        }
+        found.push((key.value().to_owned(), versioned(value.value())));
+    }
+    Ok(found)
+}
+
+/// Whether the record was written; false when its revision is not `seen`. redb has one writer at a time, so no
+/// other write can come between the look and the insert.
+fn replace(database: &Database, key: &str, seen: Revision, value: &[u8]) -> Result<bool, redb::Error> {
+    let write = database.begin_write()?;
+    {
+        let mut table = write.open_table(RECORDS)?;
+        let current = table.get(key)?.map_or(0, |record| record.value().0);
+        if current != seen {
+            return Ok(false);
+        }
+        table.insert(key, (seen + 1, value))?;
+    }
+    write.commit()?;
+    Ok(true)
 }
 
 fn versioned((revision, value): (u64, &[u8])) -> Versioned {
@@ -89,15 +124,15 @@ fn failed(operation: &'static str, key: &str) -> impl FnOnce(redb::Error) -> Led
 
 impl KeyValue for Embedded {
     fn get(&self, key: &str) -> Result<Option<Versioned>, LedgerError> {
-        self.read(key).map_err(failed("read", key))
+        self.run(|database| read(database, key)).map_err(failed("read", key))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, LedgerError> {
-        self.scan(prefix).map_err(failed("list", prefix))
+        self.run(|database| scan(database, prefix)).map_err(failed("list", prefix))
     }
 
     fn put(&self, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError> {
-        if self.replace(key, seen, value).map_err(failed("write", key))? {
+        if self.run(|database| replace(database, key, seen, value)).map_err(failed("write", key))? {
             Ok(())
         } else {
             Err(LedgerError::Conflict { key: key.to_owned() })
@@ -107,7 +142,16 @@ impl KeyValue for Embedded {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{
+        io,
+        os::unix::fs::PermissionsExt,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+
+    use redb::{Database, StorageBackend, backends::InMemoryBackend};
 
     use super::Embedded;
     use crate::ledger::{KeyValue, LedgerError};
@@ -147,5 +191,51 @@ mod tests {
         let path = dir.path().join("ledger.redb");
         let _first = Embedded::open(&path).unwrap();
         assert!(matches!(Embedded::open(&path), Err(LedgerError::Open { .. })));
+    }
+
+    /// A disk that can be full.
+    #[derive(Clone, Debug)]
+    struct Disk {
+        memory: Arc<InMemoryBackend>,
+        full: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn room(&self) -> io::Result<()> {
+            if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.memory.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.memory.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.room().and_then(|()| self.memory.set_len(len))
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.room().and_then(|()| self.memory.sync_data())
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.room().and_then(|()| self.memory.write(offset, data))
+        }
+    }
+
+    #[test]
+    fn a_disk_that_was_full_for_a_moment_is_written_again() {
+        let disk = Disk { memory: Arc::default(), full: Arc::default() };
+        let backend = disk.clone();
+        let open = move || Ok(Database::builder().create_with_backend(backend.clone())?);
+        let store = Embedded::over(open).unwrap();
+        store.put("k", 0, b"one").unwrap();
+        disk.full.store(true, Ordering::SeqCst);
+        assert!(store.put("k", 1, b"two").is_err());
+        assert!(store.put("k", 1, b"two").is_err());
+        disk.full.store(false, Ordering::SeqCst);
+        store.put("k", 1, b"two").unwrap();
+        assert_eq!(store.get("k").unwrap().unwrap().value, b"two");
     }
 }

@@ -57,14 +57,9 @@ pub enum Error {
          but only the program that wrote it can bring it back"
     )]
     Foreign(Location),
-    /// The backup's own description cannot be read.
-    #[error("the backup at '{location}' cannot be read: {source}")]
-    Unreadable {
-        /// Where it should be.
-        location: Location,
-        /// The reason.
-        source: CatalogError,
-    },
+    /// The backup's own description, or its data, cannot be used.
+    #[error(transparent)]
+    Unreadable(CatalogError),
     /// The storage cannot be used as described, or failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -78,11 +73,10 @@ pub enum Error {
 
 impl Error {
     /// Keeps a store that cannot be used apart from a backup that is missing or broken in it.
-    pub(super) fn unreadable(location: &Location) -> impl FnOnce(CatalogError) -> Self {
-        let location = location.clone();
-        move |source| match source.code() {
-            FailureCode::NotFound | FailureCode::Damaged => Self::Unreadable { location, source },
-            _ => Self::Catalog(source),
+    pub(super) fn of_backup(error: CatalogError) -> Self {
+        match error.code() {
+            FailureCode::NotFound | FailureCode::Damaged => Self::Unreadable(error),
+            _ => Self::Catalog(error),
         }
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use super::{Error, Ops};
 use crate::{
     archive::{Filter, Found, Place, Scope},
-    domain::{ApplicationName, Failure, Location, PartitionId, ServiceName, StorageSpec},
+    domain::{ApplicationName, Failure, Location, PartitionId, ServiceName, StorageSpec, words},
 };
 
 /// Whose backups are asked for. The names need not be known to this node.
@@ -76,7 +76,7 @@ impl Ops {
         self.catalog.check(&storage)?;
         match self.list(&storage, &entity.into(), query).await {
             Err(Error::Catalog(error)) => {
-                let failure = Failure::new(error.code(), error.to_string());
+                let failure = Failure::new(error.code(), words(&error));
                 Ok(Listing { items: vec![Item::Unlisted(failure)], next: None })
             }
             listing => listing,

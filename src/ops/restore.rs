@@ -26,7 +26,7 @@ impl Ops {
         let partition = self.persisted(id)?;
         let storage = self.storage(partition, request.storage)?;
         let location = parse_location(&request.location)?;
-        let metadata = self.catalog.read(&storage, &location).await.map_err(Error::unreadable(&location))?;
+        let metadata = self.catalog.restorable(&storage, &location).await.map_err(Error::of_backup)?;
         let point = restorable(partition, request.backup, &location, metadata)?;
         self.accept_restore(id, RestoreTask { storage, point }, minutes).await
     }
