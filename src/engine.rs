@@ -155,5 +155,5 @@ fn not_configured(id: PartitionId) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "engine_tests.rs"]
+#[path = "engine/engine_tests.rs"]
 pub(crate) mod tests;

@@ -141,5 +141,5 @@ fn log_ledger(id: PartitionId, error: &LedgerError) {
 }
 
 #[cfg(test)]
-#[path = "reconcile_tests.rs"]
+#[path = "reconcile/reconcile_tests.rs"]
 mod tests;
