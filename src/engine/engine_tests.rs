@@ -262,6 +262,11 @@ fn no_more_jobs_run_than_there_are_slots_and_waiting_for_one_counts_against_the_
         let jobs = jobs.into_iter().map(|(engine, id)| tokio::spawn(async move { engine.work(id).await }));
         let jobs: Vec<_> = jobs.collect();
         hung.acquire_many(2).await.unwrap().forget();
+        let mut begun = 0;
+        for id in all.clone() {
+            begun += usize::from(node.backup(id).await == State::Running);
+        }
+        assert_eq!(begun, 2, "jobs that run, with two slots");
         node.time_passes();
         for job in jobs {
             job.await.unwrap().unwrap();
