@@ -207,7 +207,7 @@ fn directories() -> Vec<Refused> {
         service(&format!("{{ {A}, kind = 'Named', name = 'x' }},\n{{ {b}, kind = 'Named', name = 'y' }}"))
     };
     vec![
-        refused("state missing", state_in("^'none'"), key, "none' does not exist; if it was lost, make an empty one"),
+        refused("state missing", state_in("^'none'"), key, "none' does not exist; make it first"),
         refused("state is a file", state_in("^'file'"), key, "file' is not a directory"),
         refused("state twice", pair("^'./b/../a'"), second, "state of another partition"),
         refused("state twice through a link", pair("^'link'"), second, "state of another partition"),
@@ -248,12 +248,12 @@ fn directories() -> Vec<Refused> {
             key,
             "overlaps the file share directory",
         ),
-        refused("root missing", "[file_share]\nroots = ['a', ^'none']", "file_share.roots[1]", "cannot be used"),
+        refused("root missing", "[file_share]\nroots = ['a', ^'none']", "file_share.roots[1]", "does not exist"),
         refused(
             "mount missing",
             "[file_share.mounts]\n'\\\\h\\s' = ^'none'",
             "file_share.mounts.'\\\\h\\s'",
-            "cannot be used",
+            "does not exist",
         ),
         refused(
             "mount of no share",

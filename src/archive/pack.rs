@@ -157,7 +157,7 @@ impl<W: Write> Packer<W> {
             self.zip.start_file(entry, len).map_err(write)?;
         }
         let crc = self.frames(path, len, content)?;
-        if len > 0 && len % EXTRACTORS_BUFFER == 0 {
+        if len > 0 && len.is_multiple_of(EXTRACTORS_BUFFER) {
             self.zip.data(&EMPTY_FRAME).map_err(write)?;
         }
         self.files += 1;

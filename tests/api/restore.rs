@@ -212,11 +212,19 @@ async fn a_restore_that_fails_leaves_the_state_as_it_was() {
         }
         assert_eq!(tree(&app.state(CALC)), later, "{byte}");
     }
+}
+
+#[tokio::test]
+async fn a_backup_whose_data_is_cut_or_missing_is_refused_at_once() {
+    let app = TestApp::new();
+    let point = app.back_up(CALC).await;
+    let zip = app.share("own").join(&app.stored("own")[1]);
+    let whole = fs::read(&zip).unwrap();
     fs::write(&zip, &whole[..whole.len() - 1]).unwrap();
-    app.ask_restore(CALC, &point).await.accepted();
-    app.work().await;
-    assert_eq!(app.restore_progress(CALC).await["RestoreState"], "Failure");
-    assert_eq!(tree(&app.state(CALC)), later);
+    app.ask_restore(CALC, &point).await.refused(500, "FABRIC_E_RESTORE_SAFE_CHECK_FAILED");
+    fs::remove_file(&zip).unwrap();
+    app.ask_restore(CALC, &point).await.refused(500, "FABRIC_E_RESTORE_SAFE_CHECK_FAILED");
+    assert_eq!(app.restore_progress(CALC).await, Value::Null);
 }
 
 #[tokio::test]

@@ -162,12 +162,12 @@ async fn restore_with(fault: Option<(usize, ErrorKind)>) -> usize {
     };
     tree::write_second(&node.state());
     let second = tree::read(&node.state());
-    // The first moments are the trigger's own look at the metadata, which answers the caller at once.
-    let script = failing(&fault.map(|(at, kind)| (at + 2, kind)).into_iter().collect());
+    // The first moments are the trigger's own looks at metadata and zip, which answer the caller at once.
+    let script = failing(&fault.map(|(at, kind)| (at + 4, kind)).into_iter().collect());
     let app = open(&node, 1, script.clone());
     app.ask_restore(&taken.point).await;
     app.work_until_idle().await;
-    let moments = store_moments(&script).len() - 2;
+    let moments = store_moments(&script).len() - 4;
     app.check_restore(&second, &first).await;
     match (fault, app.restore().await.unwrap().state) {
         (None, State::Succeeded(_)) => {}

@@ -67,7 +67,7 @@ pub(super) fn existing(base: &Path, directory: &At<PathBuf>) -> Result<PathBuf, 
         Ok(found) if found.is_dir() => Ok(path),
         Ok(_) => Err(directory.fault(format!("'{}' is not a directory", path.display()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(directory.fault(format!(
-            "the directory '{}' does not exist; if it was lost, make an empty one and restore into it",
+            "the directory '{}' does not exist; make it first (a state that was lost can be restored into an empty one)",
             path.display()
         ))),
         Err(error) => Err(directory.fault(format!("the directory '{}' cannot be used: {error}", path.display()))),
