@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(code) => {
             fs::write(out.join("wire.rs"), code.schemas)?;
             fs::write(out.join("operations.rs"), code.operations)?;
+            fs::write(out.join("contract.json"), code.contract)?;
         }
         Err(problem) => println!("cargo::error={CONTRACT}: {problem}"),
     }

@@ -1,14 +1,58 @@
-//! One field of a struct, with the attributes that tell serde, utoipa and schemars all that the contract says of it.
+//! One value on the wire: its type in Rust, and as a field the attributes that tell serde, utoipa and schemars of it.
 
-use proc_macro2::{Ident, Literal, TokenStream};
+use heck::ToSnakeCase;
+use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
-use serde_json::Value;
 
-use super::{
-    names,
-    shape::Shape,
-    spec::{Problem, Property, Spec},
-};
+use super::spec::{Default, Kind, Problem, Property, Spec, component, ident, problem};
+
+/// What a value is in Rust.
+pub(super) struct Type {
+    pub(super) rust: TokenStream,
+    /// What it is by its schema, if `src/api/format.rs` reads and writes it.
+    pub(super) written: Option<TokenStream>,
+}
+
+impl Type {
+    pub(super) fn of(spec: &Spec, schema: &Property, at: &str) -> Result<Self, Problem> {
+        let Property { reference, one_of, kind, items, .. } = schema;
+        match (reference, &one_of[..], kind, items) {
+            (Some(target), [], None, None) => {
+                let (name, _) = component("schemas", &spec.components.schemas, target, at)?;
+                Ok(Self { rust: ident(name, at)?.to_token_stream(), written: None })
+            }
+            (None, [value, Property { kind: Some(Kind::One(null)), .. }], None, None) if null == "null" => {
+                Ok(Self::of(spec, value, &format!("{at}.oneOf[0]"))?.within("Option"))
+            }
+            (None, [], Some(Kind::One(kind)), Some(items)) if kind == "array" => {
+                Ok(Self::of(spec, items, &format!("{at}.items"))?.within("Vec"))
+            }
+            (None, [], Some(Kind::One(kind)), None) => Self::scalar(kind, schema, at),
+            (None, [], Some(Kind::OrNull(kind, null)), None) if null == "null" => {
+                Ok(Self::scalar(kind, schema, at)?.within("Option"))
+            }
+            _ => problem(at, "is none of: a $ref, one type, a type and null, oneOf a $ref and null"),
+        }
+    }
+
+    fn scalar(kind: &str, schema: &Property, at: &str) -> Result<Self, Problem> {
+        let (rust, written) = match (kind, schema.format.as_deref()) {
+            ("string", None | Some("duration")) => (quote!(String), None),
+            ("string", Some("date-time")) => (quote!(DateTime<Utc>), Some(quote!(DateTime<Utc>))),
+            ("string", Some("uuid")) => (quote!(Uuid), None),
+            ("string", Some("int64")) => (quote!(i64), Some(quote!(String))),
+            ("integer", None | Some("int64")) => (quote!(i64), None),
+            ("boolean", None) => (quote!(bool), None),
+            (kind, format) => return problem(at, format!("a value of type {kind} and format {format:?}")),
+        };
+        Ok(Self { rust, written })
+    }
+
+    fn within(self, outer: &str) -> Self {
+        let (outer, Self { rust, written }) = (format_ident!("{outer}"), self);
+        Self { rust: quote!(#outer<#rust>), written: written.map(|written| quote!(#outer<#written>)) }
+    }
+}
 
 /// A property of a schema or a parameter of a query.
 pub(super) struct Field<'a> {
@@ -30,124 +74,79 @@ struct Attributes {
 
 impl Field<'_> {
     pub(super) fn rust(&self, spec: &Spec, at: &str) -> Result<TokenStream, Problem> {
-        let (doc, name) = (format!(" {}", self.description.trim()), self.name);
-        let ident = names::ident(&names::snake(name), at)?;
-        let shape = Shape::of(spec, self.schema, at)?;
-        let mut rust = shape.rust(at)?;
-        if self.is_optional(&shape) {
-            rust = quote!(Option<#rust>);
-        }
+        let Self { name, schema, .. } = self;
+        self.check_bounds(at)?;
+        let mut value = Type::of(spec, schema, at)?;
         let mut attributes = Attributes { serde: vec![quote!(rename = #name)], ..Attributes::default() };
-        self.presence(&shape, &mut attributes, at)?;
-        self.format(&shape, &rust, &mut attributes, at)?;
-        self.bounds(&mut attributes);
-        let attributes = attributes.written(self.utoipa);
-        Ok(quote!(#[doc = #doc] #attributes pub #ident: #rust,))
+        if self.presence(&mut attributes, at)? {
+            value = value.within("Option");
+        }
+        attributes.format(value.written.as_ref());
+        attributes.keyword("format", schema.format.as_ref());
+        attributes.keyword("minimum", schema.minimum);
+        attributes.keyword("maximum", schema.maximum);
+        attributes.keyword("minLength", schema.min_length);
+        attributes.keyword("pattern", schema.pattern.as_ref());
+        let (doc, ident, rust) =
+            (format!(" {}", self.description.trim()), ident(&name.to_snake_case(), at)?, value.rust);
+        let Attributes { serde, utoipa, schemars } = attributes;
+        let name = format_ident!("{}", self.utoipa);
+        let utoipa = (!utoipa.is_empty()).then(|| quote!(#[#name(#(#utoipa),*)]));
+        Ok(quote!(#[doc = #doc] #[serde(#(#serde),*)] #utoipa #(#[schemars(#schemars)])* pub #ident: #rust,))
     }
 
-    /// Left out where there is none. (What is nullable is written as null.)
-    fn is_optional(&self, shape: &Shape) -> bool {
-        !self.required && self.schema.default.is_none() && !matches!(shape, Shape::Nullable(_))
+    fn check_bounds(&self, at: &str) -> Result<(), Problem> {
+        let Property { kind, minimum, maximum, min_length, pattern, .. } = self.schema;
+        let kind = if let Some(Kind::One(kind)) = kind { kind } else { "" };
+        if kind != "integer" && minimum.or(*maximum).is_some() {
+            return problem(at, "minimum and maximum are for integers");
+        }
+        if kind != "string" && (min_length.is_some() || pattern.is_some()) {
+            return problem(at, "minLength and pattern are for strings");
+        }
+        Ok(())
     }
 
-    /// What a missing value means.
-    fn presence(&self, shape: &Shape, attributes: &mut Attributes, at: &str) -> Result<(), Problem> {
-        if let Some(value) = &self.schema.default {
-            let literal = literal(value, at)?;
-            attributes.utoipa.push(quote!(default = #literal));
-            if !self.required {
-                let function = default_function(value, at)?;
-                attributes.serde.push(quote!(default = #function));
+    /// What a missing value means. Whether it is left out where there is none. (What is nullable is written as null.)
+    fn presence(&self, Attributes { serde, utoipa, .. }: &mut Attributes, at: &str) -> Result<bool, Problem> {
+        let nullable = !self.schema.one_of.is_empty() || matches!(self.schema.kind, Some(Kind::OrNull(..)));
+        match (self.required, &self.schema.default, nullable) {
+            (true, _, false) => (),
+            (false, Some(default), false) => {
+                let (function, value) = match default {
+                    Default::Integer(value) => (format!("format::integer::<{value}>"), quote!(#value)),
+                    Default::Boolean(value) => (format!("format::boolean::<{value}>"), quote!(#value)),
+                    Default::Text(_) => return problem(at, "only an integer or a boolean can have a default"),
+                };
+                serde.push(quote!(default = #function));
+                utoipa.push(quote!(default = #value));
             }
-        } else if self.is_optional(shape) {
-            attributes.serde.push(quote!(default, skip_serializing_if = "Option::is_none"));
-            attributes.utoipa.push(quote!(nullable = false));
-        } else if self.required && matches!(shape, Shape::Nullable(_)) {
-            attributes.utoipa.push(quote!(required = true));
-        } else if !self.required {
-            attributes.serde.push(quote!(default));
+            (false, None, true) => serde.push(quote!(default)),
+            (false, None, false) => {
+                serde.push(quote!(default, skip_serializing_if = "Option::is_none"));
+                utoipa.push(quote!(nullable = false));
+                return Ok(true);
+            }
+            _ => return problem(at, "is nullable, so it can neither be required nor have a default"),
         }
-        Ok(())
-    }
-
-    /// How it is written, where serde would write it differently.
-    fn format(&self, shape: &Shape, rust: &TokenStream, attributes: &mut Attributes, at: &str) -> Result<(), Problem> {
-        if self.schema.format.as_deref() == Some("duration") {
-            attributes.utoipa.push(quote!(format = "duration"));
-            attributes.schemars.push(quote!(extend("format" = "duration")));
-        }
-        let Some(module) = shape.format(self.is_optional(shape), at)? else { return Ok(()) };
-        let written = rust.to_string().replace(' ', "").replace("i64", "String");
-        attributes.serde.push(quote!(with = #module));
-        attributes.schemars.push(quote!(with = #written));
-        if written.contains("String") {
-            let written: TokenStream = written.parse().unwrap_or_default();
-            attributes.utoipa.push(quote!(value_type = #written, format = "int64"));
-        }
-        Ok(())
-    }
-
-    /// Every bound twice: utoipa documents it, schemars lets it be enforced.
-    fn bounds(&self, attributes: &mut Attributes) {
-        let Property { minimum, maximum, min_length, max_length, pattern, .. } = self.schema;
-        let range = [("minimum", "min", minimum.map(integer)), ("maximum", "max", maximum.map(integer))];
-        let length = [("min_length", "min", min_length.map(count)), ("max_length", "max", max_length.map(count))];
-        attributes.bound("range", &range);
-        attributes.bound("length", &length);
-        if let Some(pattern) = pattern {
-            attributes.utoipa.push(quote!(pattern = #pattern));
-            attributes.schemars.push(quote!(regex(pattern = #pattern)));
-        }
+        Ok(false)
     }
 }
 
 impl Attributes {
-    fn bound(&mut self, kind: &str, sides: &[(&str, &str, Option<Literal>); 2]) {
-        let side = |name: &str, bound: &Literal| {
-            let name = format_ident!("{name}");
-            quote!(#name = #bound)
-        };
-        let given: Vec<_> = sides.iter().filter_map(|(utoipa, ours, it)| Some((utoipa, ours, it.as_ref()?))).collect();
-        self.utoipa.extend(given.iter().map(|(utoipa, _, bound)| side(utoipa, bound)));
-        if !given.is_empty() {
-            let (kind, sides) = (format_ident!("{kind}"), given.iter().map(|(_, ours, bound)| side(ours, bound)));
-            self.schemars.push(quote!(#kind(#(#sides),*)));
-        }
+    fn format(&mut self, written: Option<&TokenStream>) {
+        let Some(written) = written else { return };
+        let text = written.to_string();
+        self.serde.push(quote!(with = "format"));
+        self.utoipa.push(quote!(value_type = #written));
+        self.schemars.push(quote!(with = #text));
     }
 
-    fn written(&self, utoipa: &str) -> TokenStream {
-        let all = [("serde", &self.serde), (utoipa, &self.utoipa), ("schemars", &self.schemars)];
-        let written = all.into_iter().filter(|(_, parts)| !parts.is_empty()).map(|(name, parts)| {
-            let name: Ident = format_ident!("{name}");
-            quote!(#[#name(#(#parts),*)])
-        });
-        written.collect()
+    /// Every keyword twice: utoipa documents it, schemars lets it be enforced.
+    fn keyword(&mut self, name: &str, value: Option<impl ToTokens>) {
+        let Some(value) = value else { return };
+        let attribute = format_ident!("{}", name.to_snake_case());
+        self.utoipa.push(quote!(#attribute = #value));
+        self.schemars.push(quote!(extend(#name = #value)));
     }
-}
-
-fn default_function(value: &Value, at: &str) -> Result<String, Problem> {
-    match value {
-        Value::Number(number) => Ok(format!("format::integer::<{number}>")),
-        Value::Bool(flag) => Ok(format!("format::boolean::<{flag}>")),
-        _ => Err(Problem::at(at, "only an integer or a boolean can have a default and be left out")),
-    }
-}
-
-/// A JSON value as Rust writes it.
-pub(super) fn literal(value: &Value, at: &str) -> Result<TokenStream, Problem> {
-    match value {
-        Value::String(text) => Ok(text.to_token_stream()),
-        Value::Bool(flag) => Ok(flag.to_token_stream()),
-        Value::Number(number) if number.is_i64() => Ok(number.as_i64().map(integer).to_token_stream()),
-        _ => Err(Problem::at(at, format!("{value} is none of: a string, a boolean, an integer"))),
-    }
-}
-
-/// utoipa needs the suffix where the number does not fit 32 bits.
-fn integer(bound: i64) -> Literal {
-    Literal::i64_suffixed(bound)
-}
-
-fn count(bound: u64) -> Literal {
-    Literal::u64_unsuffixed(bound)
 }

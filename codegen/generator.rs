@@ -1,34 +1,33 @@
 //! Turns the contract into Rust: `schemas` makes the types, `operations` the trait, handlers, routes and document.
 //!
-//! Everything that the contract says reaches the served document: by an attribute of utoipa where it has one, else as
-//! an amendment (`amendments`). What the generator cannot express is an error that names its place, never a guess.
+//! What programs depend on (names, types, formats, bounds, defaults, statuses) reaches the served document through the
+//! types, by attributes of utoipa; what only people read is put there by `src/api/docs.rs`, from the contract. What the
+//! generator cannot express is an error that names its place, never a guess.
 
-mod amendments;
-mod calls;
 mod fields;
-mod names;
 mod operations;
 mod schemas;
-mod shape;
 mod spec;
 
 use proc_macro2::TokenStream;
 
 pub(crate) use spec::Problem;
 
-/// Formatted Rust, to be included by `src/api/wire.rs` and `src/api/operations.rs`.
+/// Formatted Rust, to be included by `src/api/wire.rs` and `src/api/operations.rs`, and the contract as JSON.
 pub(crate) struct Generated {
     pub(crate) schemas: String,
     pub(crate) operations: String,
+    pub(crate) contract: String,
 }
 
 /// Generates everything from the text of a contract.
 pub(crate) fn generate(yaml: &str) -> Result<Generated, Problem> {
-    let spec = spec::read(yaml)?;
-    Ok(Generated { schemas: formatted(schemas::all(&spec)?)?, operations: formatted(operations::all(&spec)?)? })
+    let (spec, written) = spec::read(yaml)?;
+    let (schemas, operations) = (formatted(schemas::all(&spec)?)?, formatted(operations::all(&spec)?)?);
+    Ok(Generated { schemas, operations, contract: written.to_string() })
 }
 
 fn formatted(tokens: TokenStream) -> Result<String, Problem> {
-    let file = syn::parse2(tokens).map_err(|error| Problem::at("", format!("generated what is not Rust: {error}")))?;
+    let file = syn::parse2(tokens).map_err(|error| format!("generated what is not Rust: {error}"))?;
     Ok(prettyplease::unparse(&file))
 }

@@ -1,202 +1,226 @@
 //! What a service implements, a handler and a route for each operation, and the document.
 
+use heck::ToSnakeCase;
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 
 use super::{
-    amendments,
-    calls::{self, Call, InPath},
-    fields::{Field, literal},
-    names,
-    spec::{Parameter, Problem, Spec},
+    fields::{Field, Type},
+    spec::{Operation, Parameter, Place, Problem, Property, RequestBody, Responses, Spec, component, ident, problem},
 };
 
 pub(super) fn all(spec: &Spec) -> Result<TokenStream, Problem> {
-    let calls = calls::all(spec)?;
-    let types = spec.components.schemas.keys().map(|name| names::ident(name, "components.schemas"));
-    let types: Vec<_> = types.collect::<Result<_, _>>()?;
-    let queries = queries(spec, &calls)?;
-    let listed = listed(&calls);
-    let methods = calls.iter().map(trait_method);
-    let handlers: Vec<_> = calls.iter().map(handler).collect::<Result<_, _>>()?;
-    let router = router(&calls);
-    let document = document(spec, &calls, &types);
-    let amendments = amendments::all(spec, &calls);
+    let calls = spec.operations().map(|(path, method, operation)| Call::of(spec, path, method, operation));
+    let calls = calls.collect::<Result<Vec<_>, _>>()?;
+    let common = query_struct(spec, &quote!(CommonQuery), &spec.common())?;
+    let queries = calls.iter().map(|call| &call.query_struct);
+    let (methods, handlers) = (calls.iter().map(Call::trait_method), calls.iter().map(Call::handler));
+    let types = spec.components.schemas.keys().map(|name| format_ident!("{name}")).collect::<Vec<_>>();
+    let names = calls.iter().map(|call| &call.name).collect::<Vec<_>>();
+    let paths = calls.iter().map(|call| call.path).collect::<Vec<_>>();
+    let (ids, verbs) = (calls.iter().map(|call| &call.operation.id), calls.iter().map(|call| &call.method));
     Ok(quote! {
-        use std::future::{Future, ready};
-
-        use axum::{Router, extract::{Request, State}, http::StatusCode, response::Response, routing::{get, post}};
-        use chrono::{DateTime, Utc};
-        use schemars::JsonSchema;
-        use serde::Deserialize;
-        use utoipa::{IntoParams, OpenApi};
-        use uuid::Uuid;
-
-        use super::{ApiError, call::Call, format, reply, server::Server};
         use super::wire::{#(#types),*};
 
-        #queries
-        #listed
+        #common
+        #(#queries)*
+
+        /// Every operation.
+        pub const OPERATIONS: &[Operation] = &[#(Operation { id: #ids, path: #paths }),*];
 
         /// The operations of the contract. One that is not built answers 501.
         pub trait Operations: Clone + Send + Sync + 'static { #(#methods)* }
 
         #(#handlers)*
-        #router
-        #document
-        #amendments
+
+        /// Routes every operation to `S`.
+        pub(super) fn routes<S: Operations>() -> Router<Server<S>> {
+            Router::new() #(.route(#paths, #verbs(#names::<S>)))*
+        }
+
+        /// The document, but for what only the contract says.
+        #[derive(OpenApi)]
+        #[openapi(paths(#(#names),*), components(schemas(#(#types),*)))]
+        pub(super) struct Document;
     })
 }
 
-fn queries(spec: &Spec, calls: &[Call]) -> Result<TokenStream, Problem> {
-    let common = calls.first().map_or(&[][..], |call| &call.common);
-    let mut queries =
-        query(spec, &format_ident!("CommonQuery"), " What the query of every operation may say.", common)?;
-    for call in calls {
-        let doc = format!(" What the query of `{}` may say besides.", call.operation.id);
-        let own = call.query_name().map(|name| query(spec, &name, &doc, &call.query));
-        queries.extend(own.transpose()?);
-    }
-    Ok(queries)
+/// One operation, with all that it refers to looked up.
+struct Call<'a> {
+    path: &'a str,
+    method: Ident,
+    operation: &'a Operation,
+    name: Ident,
+    in_path: Vec<Argument>,
+    query: Option<Argument>,
+    query_struct: Option<TokenStream>,
+    body: Option<Argument>,
+    status: Ident,
+    answer: Option<TokenStream>,
 }
 
-fn query(spec: &Spec, name: &Ident, doc: &str, parameters: &[&Parameter]) -> Result<TokenStream, Problem> {
-    let fields = parameters.iter().map(|Parameter { name, schema, description, required, .. }| {
+/// What a method of the trait is given, how its handler reads that, and how it is documented.
+struct Argument {
+    name: Ident,
+    rust: TokenStream,
+    read: TokenStream,
+    documented: TokenStream,
+}
+
+impl<'a> Call<'a> {
+    fn of(spec: &'a Spec, path: &'a str, method: &str, operation: &'a Operation) -> Result<Self, Problem> {
+        let at = format!("paths.{path}.{method}");
+        let (method, name) = (format_ident!("{method}"), ident(&operation.id.to_snake_case(), &at)?);
+        let (in_path, parameters) = parameters(spec, operation, &at)?;
+        check_template(path, &in_path, &at)?;
+        let in_path = in_path.into_iter().map(|it| Argument::in_path(spec, it, &at)).collect::<Result<_, _>>()?;
+        let query = (!parameters.is_empty()).then(|| Argument::query(&operation.id));
+        let query_struct = query.as_ref().map(|query| query_struct(spec, &query.rust, &parameters)).transpose()?;
+        let body = operation.request_body.as_ref().map(|body| Argument::body(spec, body, &at)).transpose()?;
+        let (status, answer) = success(spec, &operation.responses, &format!("{at}.responses"))?;
+        Ok(Self { path, method, operation, name, in_path, query, query_struct, body, status, answer })
+    }
+
+    fn trait_method(&self) -> TokenStream {
+        let Self { name, operation, .. } = self;
+        let (doc, id) = (format!(" {}.", operation.summary), &operation.id);
+        let (names, types): (Vec<_>, Vec<_>) = self.arguments().map(|it| (&it.name, &it.rust)).unzip();
+        let answer = self.answer.clone().unwrap_or_else(|| quote!(()));
+        quote! {
+            #[doc = #doc]
+            fn #name(&self, #(#names: #types),*) -> impl Future<Output = Result<#answer, ApiError>> + Send {
+                let _ = (#(#names,)*);
+                ready(Err(ApiError::not_implemented(#id)))
+            }
+        }
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = &Argument> {
+        self.in_path.iter().chain(&self.query).chain(&self.body)
+    }
+
+    /// Reads the arguments in the order in which their faults are reported.
+    fn handler(&self) -> TokenStream {
+        let Self { name, in_path, query, body, status, .. } = self;
+        let (annotation, names) = (self.annotation(), self.arguments().map(|it| &it.name));
+        let mutable = (body.is_some() || !in_path.is_empty()).then(|| quote!(mut));
+        let first = body.iter().chain(query).map(|it| &it.read);
+        let last = in_path.iter().map(|it| &it.read);
+        let reply = format_ident!("{}", if self.answer.is_some() { "json" } else { "empty" });
+        quote! {
+            #annotation
+            async fn #name<S: Operations>(State(server): State<Server<S>>, request: Request) -> Result<Response, ApiError> {
+                let #mutable call = Call::new(request);
+                #(#first)*
+                let common = call.common()?;
+                #(#last)*
+                let answer = server.within(&common, server.service.#name(#(#names),*)).await?;
+                Ok(reply::#reply(StatusCode::#status, answer))
+            }
+        }
+    }
+
+    fn annotation(&self) -> TokenStream {
+        let Self { path, method, operation, status, .. } = self;
+        let (id, answer) = (&operation.id, self.answer.iter());
+        let [in_path, query, body] = [&self.in_path[..], self.query.as_slice(), self.body.as_slice()]
+            .map(|them| them.iter().map(|it| &it.documented));
+        quote! {
+            #[utoipa::path(#method, path = #path, operation_id = #id, params(#(#in_path,)* CommonQuery #(, #query)*),
+                #(request_body = #body,)* responses((status = #status #(, body = #answer)*)))]
+        }
+    }
+}
+
+impl Argument {
+    fn in_path(spec: &Spec, parameter: &Parameter, at: &str) -> Result<Self, Problem> {
+        let wire = &parameter.name;
+        let (name, rust) = (ident(&wire.to_snake_case(), at)?, plain(spec, &parameter.schema, at)?);
+        let (read, documented) = (quote!(let #name = call.path(#wire).await?;), quote!((#wire = #rust, Path)));
+        Ok(Self { name, rust, read, documented })
+    }
+
+    fn query(operation: &str) -> Self {
+        let rust = format_ident!("{operation}Query");
+        Self {
+            name: format_ident!("query"),
+            rust: quote!(#rust),
+            read: quote!(let query = call.query()?;),
+            documented: quote!(#rust),
+        }
+    }
+
+    fn body(spec: &Spec, body: &RequestBody, at: &str) -> Result<Self, Problem> {
+        let documented = plain(spec, &body.content.json.schema, &format!("{at}.requestBody"))?;
+        let (rust, read) = if body.required {
+            (documented.clone(), quote!(let body = call.body().await?;))
+        } else {
+            (quote!(Option<#documented>), quote!(let body = call.optional_body().await?;))
+        };
+        Ok(Self { name: format_ident!("body"), rust, read, documented })
+    }
+}
+
+/// The parameters of the path, and of this query besides those of every query.
+fn parameters<'a>(
+    spec: &'a Spec,
+    operation: &Operation,
+    at: &str,
+) -> Result<(Vec<&'a Parameter>, Vec<&'a Parameter>), Problem> {
+    let (mut path, mut query) = (vec![], vec![]);
+    for (index, reference) in operation.parameters.iter().enumerate() {
+        let at = format!("{at}.parameters[{index}]");
+        let (name, parameter) = component("parameters", &spec.components.parameters, &reference.target, &at)?;
+        match parameter.place {
+            Place::Path => path.push(parameter),
+            Place::Query if spec.is_everywhere(name) => (),
+            Place::Query => query.push(parameter),
+        }
+    }
+    Ok((path, query))
+}
+
+fn check_template(path: &str, in_path: &[&Parameter], at: &str) -> Result<(), Problem> {
+    let written = path.split('/').filter(|segment| segment.contains('{'));
+    if written.eq(in_path.iter().map(|it| format!("{{{}}}", it.name))) {
+        return Ok(());
+    }
+    problem(at, "the parameters in the path and in the list are not the same")
+}
+
+/// The status of the one answer that is no error, and what is in it.
+fn success(spec: &Spec, responses: &Responses, at: &str) -> Result<(Ident, Option<TokenStream>), Problem> {
+    let Responses { ok, created, accepted, default } = responses;
+    component("responses", &spec.components.responses, &default.target, at)?;
+    let (status, success) = match (ok, created, accepted) {
+        (Some(success), None, None) => ("OK", success),
+        (None, Some(success), None) => ("CREATED", success),
+        (None, None, Some(success)) => ("ACCEPTED", success),
+        _ => return problem(at, "has not exactly one success beside default"),
+    };
+    let answer = success.content.as_ref().map(|content| plain(spec, &content.json.schema, at)).transpose()?;
+    Ok((format_ident!("{status}"), answer))
+}
+
+/// The type of a value that stands alone.
+fn plain(spec: &Spec, schema: &Property, at: &str) -> Result<TokenStream, Problem> {
+    match Type::of(spec, schema, at)? {
+        Type { rust, written: None } => Ok(rust),
+        _ => problem(at, "is written in a way of its own, which only a property can be"),
+    }
+}
+
+/// The struct of what all operations, or only one, may have in the query.
+fn query_struct(spec: &Spec, name: &TokenStream, fields: &[&Parameter]) -> Result<TokenStream, Problem> {
+    let fields = fields.iter().map(|Parameter { name, schema, description, required, .. }| {
         let field = Field { name, schema, description, required: *required, utoipa: "param" };
         field.rust(spec, &format!("components.parameters.{name}.schema"))
     });
-    let fields: Vec<_> = fields.collect::<Result<_, _>>()?;
+    let fields: TokenStream = fields.collect::<Result<_, _>>()?;
     Ok(quote! {
-        #[doc = #doc]
+        /// What the query may say: of every operation, or of one besides.
         #[derive(Clone, Debug, Deserialize, IntoParams, JsonSchema)]
         #[into_params(parameter_in = Query)]
-        pub struct #name { #(#fields)* }
+        pub struct #name { #fields }
     })
-}
-
-fn listed(calls: &[Call]) -> TokenStream {
-    let entries = calls.iter().map(|Call { operation, path, .. }| {
-        let id = &operation.id;
-        quote!(Operation { id: #id, path: #path },)
-    });
-    quote! {
-        /// An operation of the contract.
-        pub struct Operation {
-            /// Its published name.
-            pub id: &'static str,
-            /// The template of its path.
-            pub path: &'static str,
-        }
-
-        /// Every operation.
-        pub const OPERATIONS: &[Operation] = &[#(#entries)*];
-    }
-}
-
-fn trait_method(call: &Call) -> TokenStream {
-    let Call { name, operation, .. } = call;
-    let (doc, id) = (format!(" {}.", operation.summary), &operation.id);
-    let path = call.in_path.iter().map(|it| (it.name.clone(), it.rust.clone()));
-    let query = call.query_name().into_iter().map(|query| (format_ident!("query"), quote!(#query)));
-    let body = call.body.iter().map(|body| {
-        let rust = &body.rust;
-        (format_ident!("body"), if body.required { quote!(#rust) } else { quote!(Option<#rust>) })
-    });
-    let (names, types): (Vec<_>, Vec<_>) = path.chain(query).chain(body).unzip();
-    let answer = call.success.rust.clone().unwrap_or_else(|| quote!(()));
-    quote! {
-        #[doc = #doc]
-        fn #name(&self, #(#names: #types),*) -> impl Future<Output = Result<#answer, ApiError>> + Send {
-            let _ = (#(#names,)*);
-            ready(Err(ApiError::not_implemented(#id)))
-        }
-    }
-}
-
-fn handler(call: &Call) -> Result<TokenStream, Problem> {
-    let annotation = annotation(call)?;
-    let name = &call.name;
-    let body = call.body.iter().map(|body| {
-        let (rust, read) = (&body.rust, format_ident!("{}", if body.required { "body" } else { "optional_body" }));
-        quote!(let body = call.#read::<#rust>().await?;)
-    });
-    let query = call.query_name().into_iter().map(|query| quote!(let query = call.query::<#query>()?;));
-    let path = call.in_path.iter().map(|InPath { parameter, .. }| {
-        let name = &parameter.name;
-        quote!(call.path(#name).await?)
-    });
-    let arguments: Vec<_> =
-        path.chain(call.query_name().map(|_| quote!(query))).chain(call.body.iter().map(|_| quote!(body))).collect();
-    let mutable = (call.body.is_some() || call.in_path.is_some()).then(|| quote!(mut));
-    let status = &call.success.status;
-    let reply = if call.success.rust.is_some() {
-        quote!(reply::json(StatusCode::#status, &server.within(&common, answer).await?))
-    } else {
-        quote!(reply::empty(StatusCode::#status, server.within(&common, answer).await?))
-    };
-    Ok(quote! {
-        #annotation
-        async fn #name<S: Operations>(State(server): State<Server<S>>, request: Request) -> Result<Response, ApiError> {
-            let #mutable call = Call::new(request);
-            #(#body)*
-            #(#query)*
-            let common = call.common()?;
-            let answer = server.service.#name(#(#arguments),*);
-            Ok(#reply)
-        }
-    })
-}
-
-fn annotation(call: &Call) -> Result<TokenStream, Problem> {
-    let Call { path, operation, success, .. } = call;
-    let (method, id, [tag]) = (format_ident!("{}", call.method), &operation.id, &operation.tags);
-    let (summary, description, answered) = (&operation.summary, &operation.description, &success.response.description);
-    let in_path = call.in_path.as_ref().map(|it| in_path(it, &call.at)).transpose()?;
-    let query = call.query_name();
-    let body = call.body.iter().zip(&operation.request_body).map(|(body, said)| {
-        let (rust, description) = (&body.rust, &said.description);
-        quote!(request_body(content = #rust, content_type = "application/json", description = #description),)
-    });
-    let status = &success.status;
-    let answer = success.rust.iter().map(|rust| quote!(, body = #rust));
-    Ok(quote! {
-        #[utoipa::path(#method, path = #path, operation_id = #id, tag = #tag, summary = #summary,
-            description = #description, params(#in_path CommonQuery, #query), #(#body)*
-            responses((status = #status, description = #answered #(#answer)*)))]
-    })
-}
-
-fn in_path(InPath { parameter, rust, .. }: &InPath, at: &str) -> Result<TokenStream, Problem> {
-    let Parameter { name, description, example, .. } = parameter;
-    let example = example.as_ref().map(|value| literal(value, at)).transpose()?;
-    let example = example.iter();
-    Ok(quote!((#name = #rust, Path, description = #description #(, example = #example)*),))
-}
-
-fn router(calls: &[Call]) -> TokenStream {
-    let routes = calls.iter().map(|Call { path, name, method, .. }| {
-        let method = format_ident!("{method}");
-        quote!(.route(#path, #method(#name::<S>)))
-    });
-    quote! {
-        /// Routes every operation to `S`.
-        pub(super) fn routes<S: Operations>() -> Router<Server<S>> {
-            Router::new() #(#routes)*
-        }
-    }
-}
-
-fn document(spec: &Spec, calls: &[Call], types: &[Ident]) -> TokenStream {
-    let handlers = calls.iter().map(|call| &call.name);
-    let tags = spec.tags.iter().map(|tag| {
-        let (name, description) = (&tag.name, &tag.description);
-        quote!((name = #name, description = #description))
-    });
-    let servers = spec.servers.iter().map(|server| &server.url);
-    quote! {
-        /// The document, but for [`AMENDMENTS`].
-        #[derive(OpenApi)]
-        #[openapi(servers(#((url = #servers)),*), tags(#(#tags),*), paths(#(#handlers),*), components(schemas(#(#types),*)))]
-        pub(super) struct Document;
-    }
 }

@@ -1,44 +1,31 @@
 //! The part of `OpenAPI` 3.1 that the contract may use. Whatever is not named here is refused with its path.
 
-use std::fmt;
+#![expect(dead_code, reason = "what only people read need not be understood, but must be where it belongs")]
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use proc_macro2::Ident;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
 pub(super) type Map<T> = IndexMap<String, T>;
 
-/// Why the contract cannot become code, and where in it.
-#[derive(Debug)]
-pub(crate) struct Problem {
-    path: String,
-    reason: String,
+/// Served as it is written.
+type AsWritten = IgnoredAny;
+
+/// Why the contract cannot become code, after the path of the place in it.
+pub(crate) type Problem = String;
+
+pub(super) fn problem<T>(path: &str, reason: impl std::fmt::Display) -> Result<T, Problem> {
+    Err(format!("{path}: {reason}"))
 }
 
-impl Problem {
-    pub(super) fn at(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { path: path.into(), reason: reason.into() }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.reason)
-    }
-}
-
-/// A whole document. `raw` is the same as plain JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Spec {
-    #[serde(skip)]
-    pub(super) raw: Value,
-    #[serde(rename = "openapi")]
-    _version: Version,
-    #[serde(rename = "info")]
-    _info: Value,
-    pub(super) servers: Vec<Server>,
-    pub(super) tags: Vec<Tag>,
+    openapi: Version,
+    info: AsWritten,
+    servers: AsWritten,
+    tags: AsWritten,
     pub(super) paths: Map<Methods>,
     pub(super) components: Components,
 }
@@ -47,19 +34,6 @@ pub(super) struct Spec {
 enum Version {
     #[serde(rename = "3.1.0")]
     V31,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Server {
-    pub(super) url: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Tag {
-    pub(super) name: String,
-    pub(super) description: String,
 }
 
 #[derive(Deserialize)]
@@ -74,31 +48,39 @@ pub(super) struct Methods {
 pub(super) struct Operation {
     #[serde(rename = "operationId")]
     pub(super) id: String,
-    pub(super) tags: [String; 1],
+    tags: AsWritten,
     pub(super) summary: String,
-    pub(super) description: String,
+    description: AsWritten,
     pub(super) parameters: Vec<Reference>,
     pub(super) request_body: Option<RequestBody>,
-    pub(super) responses: Map<Response>,
-    #[serde(default, rename = "x-extension")]
-    pub(super) extension: bool,
+    pub(super) responses: Responses,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RequestBody {
     pub(super) required: bool,
-    pub(super) description: String,
+    description: AsWritten,
     pub(super) content: Content,
+}
+
+/// One success, and what everything else is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Responses {
+    #[serde(rename = "200")]
+    pub(super) ok: Option<Success>,
+    #[serde(rename = "201")]
+    pub(super) created: Option<Success>,
+    #[serde(rename = "202")]
+    pub(super) accepted: Option<Success>,
+    pub(super) default: Reference,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Response {
-    #[serde(rename = "$ref")]
-    pub(super) reference: Option<String>,
-    #[serde(default)]
-    pub(super) description: String,
+pub(super) struct Success {
+    description: AsWritten,
     pub(super) content: Option<Content>,
 }
 
@@ -113,23 +95,14 @@ pub(super) struct Content {
 #[serde(deny_unknown_fields)]
 pub(super) struct Media {
     pub(super) schema: Property,
-    #[serde(default)]
-    pub(super) examples: Map<Example>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Example {
-    pub(super) summary: String,
-    pub(super) value: Value,
+    examples: Option<AsWritten>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Components {
     pub(super) parameters: Map<Parameter>,
-    #[serde(rename = "responses")]
-    _responses: Map<Response>,
+    pub(super) responses: Map<AsWritten>,
     pub(super) schemas: Map<Schema>,
 }
 
@@ -142,9 +115,9 @@ pub(super) struct Parameter {
     pub(super) required: bool,
     pub(super) description: String,
     pub(super) schema: Property,
-    pub(super) example: Option<Value>,
-    #[serde(default, rename = "x-extension")]
-    pub(super) extension: bool,
+    example: Option<AsWritten>,
+    #[serde(rename = "x-extension")]
+    extension: Option<AsWritten>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -166,7 +139,7 @@ pub(super) struct Reference {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Schema {
     #[serde(rename = "type")]
-    pub(super) kind: Option<Primitive>,
+    pub(super) kind: Option<String>,
     pub(super) description: String,
     #[serde(default)]
     pub(super) required: Vec<String>,
@@ -177,10 +150,10 @@ pub(super) struct Schema {
     #[serde(default)]
     pub(super) one_of: Vec<Reference>,
     pub(super) discriminator: Option<Discriminator>,
-    #[serde(default, rename = "x-extension")]
-    pub(super) extension: bool,
+    #[serde(rename = "x-extension")]
+    extension: Option<AsWritten>,
     #[serde(rename = "x-extension-values")]
-    pub(super) extension_values: Option<Value>,
+    extension_values: Option<AsWritten>,
 }
 
 #[derive(Deserialize)]
@@ -196,7 +169,7 @@ pub(super) struct Discriminator {
 pub(super) struct Property {
     #[serde(rename = "$ref")]
     pub(super) reference: Option<String>,
-    #[serde(default, rename = "type")]
+    #[serde(rename = "type")]
     pub(super) kind: Option<Kind>,
     #[serde(default)]
     pub(super) one_of: Vec<Property>,
@@ -204,55 +177,48 @@ pub(super) struct Property {
     pub(super) format: Option<String>,
     pub(super) minimum: Option<i64>,
     pub(super) maximum: Option<i64>,
-    pub(super) min_length: Option<u64>,
-    pub(super) max_length: Option<u64>,
+    pub(super) min_length: Option<usize>,
     pub(super) pattern: Option<String>,
-    pub(super) default: Option<Value>,
+    pub(super) default: Option<Default>,
     #[serde(rename = "enum")]
     pub(super) values: Option<[String; 1]>,
     #[serde(default)]
     pub(super) description: String,
-    #[serde(default, rename = "x-extension")]
-    pub(super) extension: bool,
+    #[serde(rename = "x-extension")]
+    extension: Option<AsWritten>,
 }
 
 /// `type`: one name, or a name and `null`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Kind {
-    One(Primitive),
-    OrNull(Primitive, Primitive),
+    One(String),
+    OrNull(String, String),
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Primitive {
-    Object,
-    Array,
-    String,
-    Integer,
-    Number,
-    Boolean,
-    Null,
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Default {
+    Integer(i64),
+    Boolean(bool),
+    Text(AsWritten),
 }
 
-/// Reads a contract.
-pub(super) fn read(yaml: &str) -> Result<Spec, Problem> {
-    let raw: Value = yaml_serde::from_str(yaml).map_err(|error| Problem::at("", error.to_string()))?;
-    let mut spec: Spec = serde_path_to_error::deserialize(&raw)
-        .map_err(|error| Problem::at(error.path().to_string(), error.inner().to_string()))?;
-    spec.raw = raw;
-    Ok(spec)
+/// The identifier `name`, unless Rust has no such identifier.
+pub(super) fn ident(name: &str, at: &str) -> Result<Ident, Problem> {
+    syn::parse_str(name).or_else(|_| problem(at, format!("{name} is no name that Rust allows")))
+}
+
+/// Reads a contract: what is understood of it, and all of it.
+pub(super) fn read(yaml: &str) -> Result<(Spec, Value), Problem> {
+    let written: Value = yaml_serde::from_str(yaml).map_err(|error| error.to_string())?;
+    match serde_path_to_error::deserialize(&written) {
+        Ok(spec) => Ok((spec, written)),
+        Err(error) => problem(&error.path().to_string(), error.inner()),
+    }
 }
 
 impl Spec {
-    /// The name in a reference like `#/components/schemas/Epoch`, if there is such a component.
-    pub(super) fn resolve<'a>(&self, section: &str, reference: &'a str, at: &str) -> Result<&'a str, Problem> {
-        let name = reference.strip_prefix(&format!("#/components/{section}/"));
-        let known = |name: &&str| self.raw["components"][section].get(*name).is_some();
-        name.filter(known).ok_or_else(|| Problem::at(at, format!("{reference} is not one of the {section}")))
-    }
-
     /// Every operation with its path and method.
     pub(super) fn operations(&self) -> impl Iterator<Item = (&str, &'static str, &Operation)> {
         self.paths.iter().flat_map(|(path, methods)| {
@@ -262,8 +228,27 @@ impl Spec {
     }
 
     /// Whether every operation has the parameter.
-    pub(super) fn is_everywhere(&self, parameter: &str) -> bool {
-        self.operations().all(|(.., operation)| operation.parameters.iter().any(|it| it.target == parameter))
+    pub(super) fn is_everywhere(&self, name: &str) -> bool {
+        let target = format!("#/components/parameters/{name}");
+        self.operations().all(|(.., operation)| operation.parameters.iter().any(|it| it.target == target))
+    }
+
+    /// The parameters that every operation has in its query.
+    pub(super) fn common(&self) -> Vec<&Parameter> {
+        let everywhere = self.components.parameters.iter().filter(|(name, _)| self.is_everywhere(name));
+        everywhere.map(|(_, parameter)| parameter).filter(|it| it.place == Place::Query).collect()
+    }
+}
+
+/// A component with its name.
+type Found<'a, T> = Result<(&'a String, &'a T), Problem>;
+
+/// The component of a `section` that a reference like `#/components/schemas/Epoch` names.
+pub(super) fn component<'a, T>(section: &str, all: &'a Map<T>, reference: &str, at: &str) -> Found<'a, T> {
+    let name = reference.strip_prefix(&format!("#/components/{section}/"));
+    match name.and_then(|name| all.get_key_value(name)) {
+        Some(found) => Ok(found),
+        None => problem(at, format!("{reference} is not one of the {section}")),
     }
 }
 

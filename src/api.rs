@@ -2,10 +2,11 @@
 //!
 //! `wire` and `operations` are generated from `openapi/`; the rest is written here once for all operations: paths
 //! (`paths`), what is read (`call`, `query`, `body`, held to its schema by `schema`), what is answered (`reply`, `error`),
-//! what surrounds every request (`edge`), and the document (`docs`). Nothing here decides anything about backups.
+//! what surrounds every request (`edge`), and the document (`docs`, `complete`). Nothing here decides anything about backups.
 
 mod body;
 mod call;
+mod complete;
 mod docs;
 mod edge;
 mod error;

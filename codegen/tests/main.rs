@@ -13,6 +13,12 @@ fn the_types_of_the_sample() {
 }
 
 #[test]
+fn the_contract_is_passed_on_as_it_is() {
+    let contract = generate(SAMPLE).unwrap_or_else(|problem| panic!("{problem}")).contract;
+    assert_eq!(contract, yaml_serde::from_str::<serde_json::Value>(SAMPLE).unwrap().to_string());
+}
+
+#[test]
 fn the_operations_of_the_sample() {
     insta::assert_snapshot!(generate(SAMPLE).unwrap_or_else(|problem| panic!("{problem}")).operations);
 }
@@ -33,8 +39,11 @@ fn refused(before: &str, after: &str, path: &str, reason: &str) {
 #[test]
 fn what_openapi_has_and_the_contract_may_not_use_is_refused_where_it_stands() {
     let label = "components.schemas.Box.properties.Label";
-    refused("maxLength: 9,", "nullable: true,", &format!("{label}.nullable"), "unknown field `nullable`");
-    refused("maxLength: 9,", "readOnly: true,", &format!("{label}.readOnly"), "unknown field `readOnly`");
+    refused("pattern: '\\S',", "nullable: true,", &format!("{label}.nullable"), "unknown field `nullable`");
+    refused("pattern: '\\S',", "readOnly: true,", &format!("{label}.readOnly"), "unknown field `readOnly`");
+    refused("minLength: 1,", "enum: [x],", label, "not the first property");
+    refused("minLength: 1,", "minimum: 1,", label, "minimum");
+    refused("minLength: 1,", "maxLength: 9,", &format!("{label}.maxLength"), "unknown field `maxLength`");
     refused("minLength: 1,", "minLength: -1,", &format!("{label}.minLength"), "invalid value");
     refused(
         "summary: Get a thing",
@@ -58,13 +67,35 @@ fn a_shape_without_a_type_in_rust_is_refused() {
     let count = "components.schemas.Ball.properties.Count";
     let last = "components.schemas.Ball.properties.Last";
     refused("Count: { type: string, format: int64", "Count: { type: string, format: byte", count, "\"byte\"");
-    refused("Count: { type: string, format: int64", "Count: { type: object", count, "type Object");
-    refused("Count: { type: string, format: int64", "Count: { type: array", count, "type Array");
+    refused("Count: { type: string, format: int64", "Count: { type: object", count, "type object");
+    refused("Count: { type: string, format: int64", "Count: { type: array", count, "type array");
     refused("{ type: 'null' }], description: The last", "{ type: string }], description: The last", last, "is none of");
-    let times = "components.schemas.Box.properties.Times";
-    refused("required: [Kind, Sides, Times]", "required: [Kind, Sides]", times, "must be required");
+    refused(
+        "Rolls: { type: boolean",
+        "Rolls: { type: number",
+        "components.schemas.Ball.properties.Rolls",
+        "type number",
+    );
+    refused(
+        "format: int64, minimum: 1, max",
+        "format: int32, max",
+        "components.schemas.Box.properties.Sides",
+        "\"int32\"",
+    );
     refused("      enum: [RED, Green, LIGHT_BLUE]\n", "", "components.schemas.Colour", "is none of");
     refused("enum: [RED, Green", "enum: ['1st', Green", "components.schemas.Colour", "1st is no name");
+    refused(
+        "Owner: { type: [string, 'null'],",
+        "Owner: { type: [string, 'null'], default: 1,",
+        "components.schemas.Ball.properties.Owner",
+        "is nullable",
+    );
+    refused(
+        "schema: { type: string, format: uuid }, ex",
+        "schema: { type: string, format: date-time }, ex",
+        "paths./Things/{thingId}/$/Change.post",
+        "a way of its own",
+    );
     let since = "components.parameters.Since.schema";
     refused("format: date-time }", "default: '' }", since, "only an integer or a boolean");
 }
@@ -75,9 +106,10 @@ fn what_does_not_hang_together_is_refused() {
     refused(
         "Ball: '#/components/schemas/Ball'",
         "Ball: '#/components/schemas/Box'",
-        &format!("{mapping}.Ball"),
-        "start",
+        mapping,
+        "the same schemas as oneOf",
     );
+    refused("enum: [Ball]", "enum: [Bull]", &format!("{mapping}.Ball"), "start with a required Kind");
     refused(", { $ref: '#/components/schemas/Ball' }]", "]", mapping, "the same schemas as oneOf");
     refused("required: [Kind]", "required: []", &format!("{mapping}.Ball"), "required Kind");
     refused("required: [Kind]", "required: [Kind, Size]", "components.schemas.Ball.required", "Size is not one");
@@ -89,8 +121,9 @@ fn what_does_not_hang_together_is_refused() {
     );
     let change = "paths./Things/{thingId}/$/Change.post";
     refused("parameters/Since'", "parameters/Until'", &format!("{change}.parameters[3]"), "Until is not one");
-    refused("parameters/Since'", "parameters/ThingId'", &format!("{change}.parameters[3]"), "second parameter");
+    refused("parameters/Since'", "parameters/ThingId'", change, "not the same");
     refused("/Things/{thingId}/$/Change:", "/Things/{id}:", "paths./Things/{id}.post", "are not the same");
-    refused("'202'", "'204'", &format!("{change}.responses"), "204 is none of");
+    refused("'202'", "'204'", &format!("{change}.responses.204"), "unknown field `204`");
+    refused("responses/Error'", "responses/Fault'", &format!("{change}.responses"), "Fault is not one");
     refused("'202': { description: Accepted. }\n        ", "", &format!("{change}.responses"), "exactly one success");
 }

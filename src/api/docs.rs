@@ -12,36 +12,25 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{
-    ApiError,
-    operations::{AMENDMENTS, Document},
-    wire::FabricErrorCodes,
-};
+use super::{ApiError, complete::complete, operations::Document, wire::FabricErrorCodes};
+
+/// The contract as it is written in `openapi/`.
+const CONTRACT: &str = include_str!(concat!(env!("OUT_DIR"), "/contract.json"));
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let contract: Value = serde_json::from_str(CONTRACT).unwrap_or_default();
     let mut document = json!(Document::openapi());
-    for (pointer, value) in AMENDMENTS {
-        amend(&mut document, pointer, value);
+    for whole in ["info", "servers", "tags"] {
+        document[whole] = contract[whole].clone();
     }
+    document["components"]["responses"] = contract["components"]["responses"].clone();
+    complete(&mut document, &contract, &contract);
     document
 });
 
 /// The document as it is served.
 pub fn document() -> &'static Value {
     &DOCUMENT
-}
-
-/// Puts `value` where `pointer` points (first in its object if it is new), or nothing if it is `null`.
-fn amend(document: &mut Value, pointer: &str, value: &str) {
-    let Some((parent, key)) = pointer.rsplit_once('/') else { return };
-    let key = key.replace("~1", "/");
-    let value: Value = serde_json::from_str(value).unwrap_or_default();
-    match document.pointer_mut(parent) {
-        Some(Value::Object(object)) if value.is_null() => drop(object.shift_remove(&key)),
-        Some(Value::Object(object)) if object.contains_key(&key) => drop(object.insert(key, value)),
-        Some(Value::Object(object)) => drop(object.shift_insert(0, key, value)),
-        _ => (),
-    }
 }
 
 pub(super) fn routes(ready: impl Fn() -> bool + Clone + Send + Sync + 'static) -> Router {

@@ -27,73 +27,27 @@ pub(super) fn parse_date_time(text: &str) -> Option<DateTime<Utc>> {
     (1..=9999).contains(&instant.year()).then_some(instant)
 }
 
-/// An instant.
-pub(super) mod date_time {
-    use super::{DateTime, Deserialize, Deserializer, Error, Serializer, Utc, WRITTEN, parse_date_time};
+/// What is written in a way of its own, and lists of it, or nothing in its place.
+pub(super) trait Format: Sized {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+}
 
-    pub(in crate::api) fn serialize<S: Serializer>(instant: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&instant.format(WRITTEN))
+pub(super) fn serialize<T: Format, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    value.write(serializer)
+}
+
+pub(super) fn deserialize<'de, T: Format, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::read(deserializer)
+}
+
+impl Format for DateTime<Utc> {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.format(WRITTEN))
     }
 
-    pub(in crate::api) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         parse_date_time(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("not a date-time"))
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Instant(#[serde(with = "date_time")] DateTime<Utc>);
-
-/// An instant or nothing.
-pub(super) mod optional_date_time {
-    use super::{DateTime, Deserialize, Deserializer, Instant, Serialize, Serializer, Utc};
-
-    #[expect(clippy::ref_option, reason = "serde calls it so")]
-    pub(in crate::api) fn serialize<S: Serializer>(
-        instant: &Option<DateTime<Utc>>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        instant.map(Instant).serialize(serializer)
-    }
-
-    pub(in crate::api) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<DateTime<Utc>>, D::Error> {
-        Ok(Option::<Instant>::deserialize(deserializer)?.map(|Instant(instant)| instant))
-    }
-}
-
-/// Instants in order.
-pub(super) mod date_times {
-    use super::{DateTime, Deserialize, Deserializer, Instant, Serializer, Utc};
-
-    pub(in crate::api) fn serialize<S: Serializer>(
-        instants: &[DateTime<Utc>],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(instants.iter().copied().map(Instant))
-    }
-
-    pub(in crate::api) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<DateTime<Utc>>, D::Error> {
-        Ok(Vec::<Instant>::deserialize(deserializer)?.into_iter().map(|Instant(instant)| instant).collect())
-    }
-}
-
-/// A 64-bit number.
-pub(super) mod int64_text {
-    use super::{Deserialize, Deserializer, Error, NumberOrText, Serializer};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-    pub(in crate::api) fn serialize<S: Serializer>(value: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(in crate::api) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-        match NumberOrText::deserialize(deserializer)? {
-            NumberOrText::Number(value) => Ok(value),
-            NumberOrText::Text(text) => text.parse().map_err(D::Error::custom),
-        }
     }
 }
 
@@ -104,20 +58,41 @@ enum NumberOrText {
     Text(String),
 }
 
-#[derive(Serialize, Deserialize)]
-struct Int64(#[serde(with = "int64_text")] i64);
-
-/// A 64-bit number or nothing.
-pub(super) mod optional_int64_text {
-    use super::{Deserialize, Deserializer, Int64, Serialize, Serializer};
-
-    #[expect(clippy::ref_option, reason = "serde calls it so")]
-    pub(in crate::api) fn serialize<S: Serializer>(value: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
-        value.map(Int64).serialize(serializer)
+impl Format for i64 {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 
-    pub(in crate::api) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-        Ok(Option::<Int64>::deserialize(deserializer)?.map(|Int64(value)| value))
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match NumberOrText::deserialize(deserializer)? {
+            NumberOrText::Number(value) => Ok(value),
+            NumberOrText::Text(text) => text.parse().map_err(D::Error::custom),
+        }
+    }
+}
+
+/// What stands in an option or a list.
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "T: Format")]
+struct Formatted<T>(#[serde(with = "self")] T);
+
+impl<T: Format + Copy> Format for Option<T> {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.map(Formatted).serialize(serializer)
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map(|Formatted(value)| value))
+    }
+}
+
+impl<T: Format + Copy> Format for Vec<T> {
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().copied().map(Formatted))
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().map(|Formatted(value)| value).collect())
     }
 }
 
@@ -125,7 +100,10 @@ pub(super) mod optional_int64_text {
 mod tests {
     use serde_json::{Value, from_value, json};
 
-    use super::{Instant, Int64};
+    use super::Formatted;
+
+    type Instant = Formatted<chrono::DateTime<chrono::Utc>>;
+    type Int64 = Formatted<i64>;
 
     #[test]
     fn instants_are_read_as_callers_write_them_and_written_to_the_second_in_utc() {

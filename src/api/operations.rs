@@ -2,4 +2,29 @@
 
 #![expect(clippy::unreadable_literal, reason = "the bounds are the contract's")]
 
+use std::future::{Future, ready};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+    routing::{get, post},
+};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use utoipa::{IntoParams, OpenApi};
+use uuid::Uuid;
+
+use super::{ApiError, call::Call, format, reply, server::Server};
+
+/// An operation of the contract.
+pub struct Operation {
+    /// Its published name.
+    pub id: &'static str,
+    /// The template of its path.
+    pub path: &'static str,
+}
+
 include!(concat!(env!("OUT_DIR"), "/operations.rs"));

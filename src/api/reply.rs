@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 
 /// An answer with a body.
-pub(super) fn json<T: Serialize>(status: StatusCode, answer: &T) -> Response {
+pub(super) fn json(status: StatusCode, answer: impl Serialize) -> Response {
     (status, Json(answer)).into_response()
 }
 
