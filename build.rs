@@ -12,11 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=codegen");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     match generator::generate(&fs::read_to_string(CONTRACT)?) {
-        Ok(code) => {
-            fs::write(out.join("wire.rs"), code.schemas)?;
-            fs::write(out.join("operations.rs"), code.operations)?;
-            fs::write(out.join("contract.json"), code.contract)?;
-        }
+        Ok(files) => files.iter().try_for_each(|(name, text)| fs::write(out.join(name), text))?,
         Err(problem) => println!("cargo::error={CONTRACT}: {problem}"),
     }
     Ok(())

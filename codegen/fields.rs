@@ -75,18 +75,14 @@ struct Attributes {
 impl Field<'_> {
     pub(super) fn rust(&self, spec: &Spec, at: &str) -> Result<TokenStream, Problem> {
         let Self { name, schema, .. } = self;
-        self.check_bounds(at)?;
         let mut value = Type::of(spec, schema, at)?;
         let mut attributes = Attributes { serde: vec![quote!(rename = #name)], ..Attributes::default() };
         if self.presence(&mut attributes, at)? {
             value = value.within("Option");
         }
         attributes.format(value.written.as_ref());
-        attributes.keyword("format", schema.format.as_ref());
-        attributes.keyword("minimum", schema.minimum);
-        attributes.keyword("maximum", schema.maximum);
-        attributes.keyword("minLength", schema.min_length);
-        attributes.keyword("pattern", schema.pattern.as_ref());
+        attributes.keyword("format", &schema.format.to_token_stream());
+        attributes.bounds(schema, at)?;
         let (doc, ident, rust) =
             (format!(" {}", self.description.trim()), ident(&name.to_snake_case(), at)?, value.rust);
         let Attributes { serde, utoipa, schemars } = attributes;
@@ -95,23 +91,13 @@ impl Field<'_> {
         Ok(quote!(#[doc = #doc] #[serde(#(#serde),*)] #utoipa #(#[schemars(#schemars)])* pub #ident: #rust,))
     }
 
-    fn check_bounds(&self, at: &str) -> Result<(), Problem> {
-        let Property { kind, minimum, maximum, min_length, pattern, .. } = self.schema;
-        let kind = if let Some(Kind::One(kind)) = kind { kind } else { "" };
-        if kind != "integer" && minimum.or(*maximum).is_some() {
-            return problem(at, "minimum and maximum are for integers");
-        }
-        if kind != "string" && (min_length.is_some() || pattern.is_some()) {
-            return problem(at, "minLength and pattern are for strings");
-        }
-        Ok(())
-    }
-
     /// What a missing value means. Whether it is left out where there is none. (What is nullable is written as null.)
     fn presence(&self, Attributes { serde, utoipa, .. }: &mut Attributes, at: &str) -> Result<bool, Problem> {
         let nullable = !self.schema.one_of.is_empty() || matches!(self.schema.kind, Some(Kind::OrNull(..)));
         match (self.required, &self.schema.default, nullable) {
-            (true, _, false) => (),
+            (true, None, false) => (),
+            // What has one value is in the document as it is written.
+            (true, Some(Default::Text(_)), false) if self.schema.values.is_some() => (),
             (false, Some(default), false) => {
                 let (function, value) = match default {
                     Default::Integer(value) => (format!("format::integer::<{value}>"), quote!(#value)),
@@ -127,7 +113,7 @@ impl Field<'_> {
                 utoipa.push(quote!(nullable = false));
                 return Ok(true);
             }
-            _ => return problem(at, "is nullable, so it can neither be required nor have a default"),
+            _ => return problem(at, "is more than one of: required, nullable, with a default"),
         }
         Ok(false)
     }
@@ -142,11 +128,27 @@ impl Attributes {
         self.schemars.push(quote!(with = #text));
     }
 
+    fn bounds(&mut self, schema: &Property, at: &str) -> Result<(), Problem> {
+        for (name, of, bound) in [
+            ("minimum", "integer", schema.minimum.to_token_stream()),
+            ("maximum", "integer", schema.maximum.to_token_stream()),
+            ("minLength", "string", schema.min_length.to_token_stream()),
+            ("pattern", "string", schema.pattern.to_token_stream()),
+        ] {
+            if !bound.is_empty() && !matches!(&schema.kind, Some(Kind::One(kind)) if kind == of) {
+                return problem(at, format!("{name} is for type {of}"));
+            }
+            self.keyword(name, &bound);
+        }
+        Ok(())
+    }
+
     /// Every keyword twice: utoipa documents it, schemars lets it be enforced.
-    fn keyword(&mut self, name: &str, value: Option<impl ToTokens>) {
-        let Some(value) = value else { return };
-        let attribute = format_ident!("{}", name.to_snake_case());
-        self.utoipa.push(quote!(#attribute = #value));
-        self.schemars.push(quote!(extend(#name = #value)));
+    fn keyword(&mut self, name: &str, value: &TokenStream) {
+        if !value.is_empty() {
+            let attribute = format_ident!("{}", name.to_snake_case());
+            self.utoipa.push(quote!(#attribute = #value));
+            self.schemars.push(quote!(extend(#name = #value)));
+        }
     }
 }

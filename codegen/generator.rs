@@ -11,20 +11,13 @@ mod spec;
 
 use proc_macro2::TokenStream;
 
-pub(crate) use spec::Problem;
+use spec::Problem;
 
-/// Formatted Rust, to be included by `src/api/wire.rs` and `src/api/operations.rs`, and the contract as JSON.
-pub(crate) struct Generated {
-    pub(crate) schemas: String,
-    pub(crate) operations: String,
-    pub(crate) contract: String,
-}
-
-/// Generates everything from the text of a contract.
-pub(crate) fn generate(yaml: &str) -> Result<Generated, Problem> {
+/// The files to be included by `src/api/{wire,operations,docs}.rs`, from the text of a contract.
+pub(crate) fn generate(yaml: &str) -> Result<[(&'static str, String); 3], Problem> {
     let (spec, written) = spec::read(yaml)?;
-    let (schemas, operations) = (formatted(schemas::all(&spec)?)?, formatted(operations::all(&spec)?)?);
-    Ok(Generated { schemas, operations, contract: written.to_string() })
+    let (wire, operations) = (formatted(schemas::all(&spec)?)?, formatted(operations::all(&spec)?)?);
+    Ok([("wire.rs", wire), ("operations.rs", operations), ("contract.json", written.to_string())])
 }
 
 fn formatted(tokens: TokenStream) -> Result<String, Problem> {

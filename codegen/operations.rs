@@ -10,9 +10,10 @@ use super::{
 };
 
 pub(super) fn all(spec: &Spec) -> Result<TokenStream, Problem> {
-    let calls = spec.operations().map(|(path, method, operation)| Call::of(spec, path, method, operation));
+    let common = spec.common();
+    let calls = spec.operations().map(|(path, method, operation)| Call::of(spec, &common, path, method, operation));
     let calls = calls.collect::<Result<Vec<_>, _>>()?;
-    let common = query_struct(spec, &quote!(CommonQuery), &spec.common())?;
+    let common = query_struct(spec, &quote!(CommonQuery), &common)?;
     let queries = calls.iter().map(|call| &call.query_struct);
     let (methods, handlers) = (calls.iter().map(Call::trait_method), calls.iter().map(Call::handler));
     let types = spec.components.schemas.keys().map(|name| format_ident!("{name}")).collect::<Vec<_>>();
@@ -68,14 +69,26 @@ struct Argument {
 }
 
 impl<'a> Call<'a> {
-    fn of(spec: &'a Spec, path: &'a str, method: &str, operation: &'a Operation) -> Result<Self, Problem> {
+    fn of(
+        spec: &Spec,
+        common: &[&Parameter],
+        path: &'a str,
+        method: &str,
+        operation: &'a Operation,
+    ) -> Result<Self, Problem> {
         let at = format!("paths.{path}.{method}");
+        if !["get", "post"].contains(&method) {
+            return problem(&at, "is neither get nor post");
+        }
         let (method, name) = (format_ident!("{method}"), ident(&operation.id.to_snake_case(), &at)?);
-        let (in_path, parameters) = parameters(spec, operation, &at)?;
+        let parameters = parameters(spec, operation, &at)?
+            .into_iter()
+            .filter(|it| !common.iter().any(|common| std::ptr::eq(*common, *it)));
+        let (in_path, own): (Vec<_>, Vec<_>) = parameters.partition(|it| it.place == Place::Path);
         check_template(path, &in_path, &at)?;
         let in_path = in_path.into_iter().map(|it| Argument::in_path(spec, it, &at)).collect::<Result<_, _>>()?;
-        let query = (!parameters.is_empty()).then(|| Argument::query(&operation.id));
-        let query_struct = query.as_ref().map(|query| query_struct(spec, &query.rust, &parameters)).transpose()?;
+        let query = (!own.is_empty()).then(|| Argument::query(&operation.id));
+        let query_struct = query.as_ref().map(|query| query_struct(spec, &query.rust, &own)).transpose()?;
         let body = operation.request_body.as_ref().map(|body| Argument::body(spec, body, &at)).transpose()?;
         let (status, answer) = success(spec, &operation.responses, &format!("{at}.responses"))?;
         Ok(Self { path, method, operation, name, in_path, query, query_struct, body, status, answer })
@@ -114,8 +127,8 @@ impl<'a> Call<'a> {
                 #(#first)*
                 let common = call.common()?;
                 #(#last)*
-                let answer = server.within(&common, server.service.#name(#(#names),*)).await?;
-                Ok(reply::#reply(StatusCode::#status, answer))
+                let answer = server.service.#name(#(#names),*);
+                Ok(reply::#reply(StatusCode::#status, server.within(&common, answer).await?))
             }
         }
     }
@@ -161,23 +174,12 @@ impl Argument {
     }
 }
 
-/// The parameters of the path, and of this query besides those of every query.
-fn parameters<'a>(
-    spec: &'a Spec,
-    operation: &Operation,
-    at: &str,
-) -> Result<(Vec<&'a Parameter>, Vec<&'a Parameter>), Problem> {
-    let (mut path, mut query) = (vec![], vec![]);
-    for (index, reference) in operation.parameters.iter().enumerate() {
+fn parameters<'a>(spec: &'a Spec, operation: &Operation, at: &str) -> Result<Vec<&'a Parameter>, Problem> {
+    let all = operation.parameters.iter().enumerate().map(|(index, reference)| {
         let at = format!("{at}.parameters[{index}]");
-        let (name, parameter) = component("parameters", &spec.components.parameters, &reference.target, &at)?;
-        match parameter.place {
-            Place::Path => path.push(parameter),
-            Place::Query if spec.is_everywhere(name) => (),
-            Place::Query => query.push(parameter),
-        }
-    }
-    Ok((path, query))
+        component("parameters", &spec.components.parameters, &reference.target, &at).map(|(_, parameter)| parameter)
+    });
+    all.collect()
 }
 
 fn check_template(path: &str, in_path: &[&Parameter], at: &str) -> Result<(), Problem> {

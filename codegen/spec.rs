@@ -13,7 +13,7 @@ pub(super) type Map<T> = IndexMap<String, T>;
 type AsWritten = IgnoredAny;
 
 /// Why the contract cannot become code, after the path of the place in it.
-pub(crate) type Problem = String;
+pub(super) type Problem = String;
 
 pub(super) fn problem<T>(path: &str, reason: impl std::fmt::Display) -> Result<T, Problem> {
     Err(format!("{path}: {reason}"))
@@ -26,7 +26,7 @@ pub(super) struct Spec {
     info: AsWritten,
     servers: AsWritten,
     tags: AsWritten,
-    pub(super) paths: Map<Methods>,
+    pub(super) paths: Map<Map<Operation>>,
     pub(super) components: Components,
 }
 
@@ -34,13 +34,6 @@ pub(super) struct Spec {
 enum Version {
     #[serde(rename = "3.1.0")]
     V31,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Methods {
-    get: Option<Operation>,
-    post: Option<Operation>,
 }
 
 #[derive(Deserialize)]
@@ -220,23 +213,18 @@ pub(super) fn read(yaml: &str) -> Result<(Spec, Value), Problem> {
 
 impl Spec {
     /// Every operation with its path and method.
-    pub(super) fn operations(&self) -> impl Iterator<Item = (&str, &'static str, &Operation)> {
-        self.paths.iter().flat_map(|(path, methods)| {
-            let methods = [("get", &methods.get), ("post", &methods.post)];
-            methods.into_iter().filter_map(move |(method, it)| Some((path.as_str(), method, it.as_ref()?)))
-        })
-    }
-
-    /// Whether every operation has the parameter.
-    pub(super) fn is_everywhere(&self, name: &str) -> bool {
-        let target = format!("#/components/parameters/{name}");
-        self.operations().all(|(.., operation)| operation.parameters.iter().any(|it| it.target == target))
+    pub(super) fn operations(&self) -> impl Iterator<Item = (&String, &String, &Operation)> {
+        self.paths.iter().flat_map(|(path, methods)| methods.iter().map(move |(method, it)| (path, method, it)))
     }
 
     /// The parameters that every operation has in its query.
     pub(super) fn common(&self) -> Vec<&Parameter> {
-        let everywhere = self.components.parameters.iter().filter(|(name, _)| self.is_everywhere(name));
-        everywhere.map(|(_, parameter)| parameter).filter(|it| it.place == Place::Query).collect()
+        let has = |operation: &Operation, name| {
+            operation.parameters.iter().any(|it| it.target.rsplit('/').next() == Some(name))
+        };
+        let parameters = self.components.parameters.iter();
+        let common = parameters.filter(|(name, _)| self.operations().all(|(.., operation)| has(operation, name)));
+        common.map(|(_, parameter)| parameter).filter(|it| it.place == Place::Query).collect()
     }
 }
 
