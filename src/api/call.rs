@@ -1,5 +1,7 @@
 //! One request, read piece by piece in the order in which its faults are reported: body, query, version, path.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::{FromRequestParts, RawPathParams, Request},
@@ -7,6 +9,7 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{ApiError, body, operations::CommonQuery, query};
@@ -32,7 +35,16 @@ impl Call {
     pub(super) async fn optional_body<T: DeserializeOwned + JsonSchema + 'static>(
         &mut self,
     ) -> Result<Option<T>, ApiError> {
-        body::read(&self.parts.headers, std::mem::take(&mut self.body)).await
+        let patience = self.patience();
+        let read = body::read(&self.parts.headers, std::mem::take(&mut self.body));
+        let late = |_| Err(ApiError::timed_out(patience));
+        timeout(Duration::from_secs(patience.unsigned_abs()), read).await.unwrap_or_else(late)
+    }
+
+    /// How many seconds a body may take to arrive: the caller's `timeout`, or what it would be if it is not a good one. The query is
+    /// judged only after the body.
+    fn patience(&self) -> i64 {
+        self.query::<CommonQuery>().map_or(60, |common| common.timeout)
     }
 
     /// The operation's own part of the query.

@@ -59,7 +59,9 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     let jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
     let partitions = settings.partitions.iter().map(|hosted| hosted.partition.clone()).collect();
     let router = api::service(Ops::new(partitions, catalog, ledger, clock.clone()), clock);
-    announce(&mut io::stdout(), &settings, listener.local_addr()?)?;
+    if let Err(error) = announce(&mut io::stdout(), &settings, listener.local_addr()?) {
+        tracing::warn!(%error, "nobody reads standard output");
+    }
     tokio::spawn(stop_on(signals, stop));
     serve(listener, router, stopped).await?;
     if jobs.await.is_err() {

@@ -27,7 +27,7 @@ use super::{
     key::{UNFINISHED, checked},
     share::Place,
 };
-use unfinished::{LocalUpload, Unfinished, sync};
+use unfinished::{LocalUpload, Unfinished, remove_unfinished, sync};
 
 #[derive(Clone)]
 pub(super) struct Local(Arc<Directory>);
@@ -128,7 +128,7 @@ impl Directory {
             place => place?,
         };
         match fs::remove_file(&path) {
-            Err(error) if is_absence(&error) => Ok(()),
+            Err(error) if is_absence(&error) => remove_unfinished(&path).or_else(unless_absent),
             Err(error) => Err(error),
             Ok(()) => sync(path.parent().unwrap_or(&self.path)),
         }

@@ -231,6 +231,17 @@ async fn an_operation_that_does_not_finish_in_time_is_504() {
     assert_eq!(json_of(response).await["Error"]["Code"], "FABRIC_E_TIMEOUT");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_in_time_is_504() {
+    let uri = format!("/Partitions/{PARTITION}/$/Backup?api-version=6.4&timeout=7");
+    let never = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let begun = tokio::time::Instant::now();
+    let response = send(says(), Request::post(uri).body(never).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(json_of(response).await["Error"]["Code"], "FABRIC_E_TIMEOUT");
+    assert_eq!(begun.elapsed().as_secs(), 7);
+}
+
 #[tokio::test]
 async fn swagger_ui_is_served_for_our_document() {
     let response = ask("GET", "/").await;

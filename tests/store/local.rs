@@ -168,6 +168,20 @@ async fn what_a_writer_that_died_left_is_swept_a_day_later_and_not_sooner() {
     assert_eq!(left, ["a", "b"]);
 }
 
+#[tokio::test]
+async fn deleting_an_object_that_was_never_finished_removes_what_its_dead_writer_left_and_nothing_else() {
+    let root = TempDir::new().unwrap();
+    let store = open(&root, "share");
+    for key in ["dead", "other"] {
+        std::mem::forget(store.create(key).await.unwrap());
+    }
+    assert_eq!(names(&root.path().join("share")).len(), 2);
+    store.delete("dead").await.unwrap();
+    assert_eq!(names(&root.path().join("share")).len(), 1);
+    store.delete("other").await.unwrap();
+    assert!(names(&root.path().join("share")).is_empty());
+}
+
 /// Run by the next test in a mount namespace of its own, where the directory it is given is a disk of 4 MiB.
 #[tokio::test]
 #[ignore = "needs a small disk, which the test below makes for it"]

@@ -36,7 +36,7 @@ impl Unfinished {
         let parent = target.parent().unwrap_or(&directory.path);
         directory.make(parent)?;
         refuse_links(parent)?;
-        let (temporary, file) = directory.fresh_file(parent)?;
+        let (temporary, file) = directory.fresh_file(parent, &unfinished_of(&target))?;
         Ok(Self { directory: Arc::clone(directory), key: key.to_owned(), target, temporary, file })
     }
 
@@ -92,9 +92,9 @@ impl Directory {
         }
     }
 
-    fn fresh_file(&self, parent: &Path) -> io::Result<(PathBuf, File)> {
+    fn fresh_file(&self, parent: &Path, prefix: &str) -> io::Result<(PathBuf, File)> {
         loop {
-            let path = parent.join(format!("{UNFINISHED}{}", self.clock.uuid()));
+            let path = parent.join(format!("{prefix}{}", self.clock.uuid()));
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 opened => return Ok((path, opened?)),
@@ -106,6 +106,25 @@ impl Directory {
         let written = entry.metadata().and_then(|facts| facts.modified()).map(DateTime::<Utc>::from);
         written.is_ok_and(|written| self.clock.now() - written > ABANDONED)
     }
+}
+
+/// How the names begin under which an object is written before it has its own.
+fn unfinished_of(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default().as_encoded_bytes();
+    format!("{UNFINISHED}{}-", &blake3::hash(name).to_hex()[..16])
+}
+
+/// Removes what writers that died left of an object that was never finished. A writer that is alive loses its file and
+/// fails when it finishes.
+pub(super) fn remove_unfinished(target: &Path) -> io::Result<()> {
+    let prefix = unfinished_of(target);
+    for entry in fs::read_dir(target.parent().unwrap_or(target))? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn sync(directory: &Path) -> io::Result<()> {
