@@ -231,6 +231,12 @@ fn directories() -> Vec<Refused> {
             "overlaps the data directory",
         ),
         refused(
+            "state among what restores keep",
+            state_in("^'.a.fabric-backup/undo'"),
+            key,
+            "restores make and delete",
+        ),
+        refused(
             "state in a share",
             format!("file_share = {{ roots = ['a'] }}\n{}", state_in("^'a/inner'")),
             key,
@@ -344,6 +350,7 @@ fn storages() -> Vec<Refused> {
 fn directory(text: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir_all(directory.path().join("a/inner")).unwrap();
+    fs::create_dir_all(directory.path().join(".a.fabric-backup/undo")).unwrap();
     fs::create_dir(directory.path().join("b")).unwrap();
     fs::write(directory.path().join("file"), "").unwrap();
     std::os::unix::fs::symlink("a", directory.path().join("link")).unwrap();

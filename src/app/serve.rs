@@ -59,6 +59,9 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     let jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
     let partitions = settings.partitions.iter().map(|hosted| hosted.partition.clone()).collect();
     let router = api::service(Ops::new(partitions, catalog, ledger, clock.clone()), clock);
+    if !listener.local_addr()?.ip().is_loopback() {
+        tracing::warn!("whoever can reach this address can take and restore backups: there is no authentication yet");
+    }
     if let Err(error) = announce(&mut io::stdout(), &settings, listener.local_addr()?) {
         tracing::warn!(%error, "nobody reads standard output");
     }

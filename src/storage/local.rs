@@ -174,19 +174,19 @@ impl Directory {
         checked(key).ok().map(str::to_owned)
     }
 
+    /// A store that was never written to is a missing store. A base that is gone, most often a share that is not mounted,
+    /// is one that cannot be reached: nobody may take it for an empty one.
     fn explain(&self, operation: &'static str, key: &str, error: io::Error) -> StorageError {
-        let kind = kind_of(&error);
-        let mut explained = StorageError::new(kind, &self.description, operation, key);
-        if kind == ErrorKind::NotFound && !self.path.is_dir() {
-            explained = explained
-                .store_is_missing()
-                .because(format!("the directory {} does not exist", self.missing_part().display()));
-        }
+        let gone = |path: &Path| format!("the directory {} does not exist", path.display());
+        let new = |kind| StorageError::new(kind, &self.description, operation, key);
+        let explained = match kind_of(&error) {
+            ErrorKind::NotFound if !self.base.is_dir() => new(ErrorKind::Unreachable).because(gone(&self.base)),
+            ErrorKind::NotFound if !self.path.is_dir() => {
+                new(ErrorKind::NotFound).store_is_missing().because(gone(&self.path))
+            }
+            kind => new(kind),
+        };
         explained.caused_by(error)
-    }
-
-    fn missing_part(&self) -> &Path {
-        if self.base.is_dir() { &self.path } else { &self.base }
     }
 }
 

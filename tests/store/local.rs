@@ -100,7 +100,11 @@ async fn a_mounted_share_is_written_where_it_is_mounted_but_never_made() {
     let root = TempDir::new().unwrap();
     let store = stores(root.path()).open(&spec("\\\\HOST\\Share\\backups")).unwrap();
     let refused = store.put_new("x", Bytes::new()).await.unwrap_err();
-    assert!(refused.is_store_missing() && refused.to_string().contains("mounted does not exist"), "{refused}");
+    assert!(refused.to_string().contains("mounted does not exist"), "{refused}");
+    for error in [refused, store.list("").await.unwrap_err(), store.get("x").await.unwrap_err()] {
+        // Nobody may take a share that is not mounted for an empty one.
+        assert_eq!((error.kind(), error.is_store_missing()), (ErrorKind::Unreachable, false), "{error}");
+    }
     fs::create_dir(root.path().join("mounted")).unwrap();
     store.put_new("x", Bytes::new()).await.unwrap();
     assert_eq!(names(&root.path().join("mounted/backups")), ["x"]);

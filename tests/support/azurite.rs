@@ -63,9 +63,11 @@ impl Drop for Azurite {
     }
 }
 
-/// The environment's `AZURITE`, what `./scripts/test` installs, or the path's.
+/// The environment's `AZURITE`, what `./scripts/test` installs (in `FB_TOOLS`), or the path's.
 fn program() -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/azurite/node_modules/.bin/azurite");
+    let tools = std::env::var_os("FB_TOOLS").map(PathBuf::from);
+    let tools = tools.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools"));
+    let installed = tools.join("azurite/node_modules/.bin/azurite");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|directory| directory.join("azurite"));
     let named = std::env::var_os("AZURITE").map(PathBuf::from);

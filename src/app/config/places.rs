@@ -30,8 +30,8 @@ impl StateDirectories {
             let message = format!("'{}' {how} the state of another partition '{}'", path.display(), other.display());
             return Err(directory.fault(message).with_other(span.clone()));
         }
-        self.0.push((real, directory.span()));
-        Ok(SourceSettings::Directory(path))
+        self.0.push((real.clone(), directory.span()));
+        Ok(SourceSettings::Directory(real))
     }
 
     /// Holds every state apart from what this node writes.
@@ -64,6 +64,10 @@ fn collision(state: &Path, settings: &Settings) -> Option<String> {
 pub(super) fn existing(base: &Path, directory: &At<PathBuf>) -> Result<PathBuf, Fault> {
     let path = base.join(directory.get());
     match fs::metadata(&path) {
+        Ok(_) if is_kept_for_restores(&resolve(&path)) => {
+            let message = "'{}' lies in a directory that restores make and delete; copy elsewhere what is needed of it";
+            Err(directory.fault(message.replace("{}", &path.display().to_string())))
+        }
         Ok(found) if found.is_dir() => Ok(path),
         Ok(_) => Err(directory.fault(format!("'{}' is not a directory", path.display()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(directory.fault(format!(
@@ -72,6 +76,12 @@ pub(super) fn existing(base: &Path, directory: &At<PathBuf>) -> Result<PathBuf, 
         ))),
         Err(error) => Err(directory.fault(format!("the directory '{}' cannot be used: {error}", path.display()))),
     }
+}
+
+/// `source` keeps staging trees and the undo point of the state `name` in `.name.fabric-backup` beside it.
+fn is_kept_for_restores(path: &Path) -> bool {
+    let names = path.components().filter_map(|part| part.as_os_str().to_str());
+    names.into_iter().any(|name| name.starts_with('.') && name.ends_with(".fabric-backup"))
 }
 
 fn overlap(one: &Path, other: &Path) -> bool {
