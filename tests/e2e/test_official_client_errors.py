@@ -1,6 +1,8 @@
 """Every error that can be reached arrives in the official client as a FabricErrorException with its code."""
 
+import re
 import uuid
+from pathlib import Path
 
 import pytest
 from azure.servicefabric import models
@@ -8,6 +10,9 @@ from kit import official, state, wait
 from kit.azurite import azure_storage
 from kit.lab import HIGH, LOW, NORTH, SINGLE, SOUTH, STATELESS, UNKNOWN, VOLATILE
 from kit.official import refusal
+
+
+API_MD = Path(__file__).parents[2] / "docs/API.md"
 
 
 @pytest.fixture
@@ -131,15 +136,15 @@ def test_while_a_backup_runs_neither_a_backup_nor_a_restore_starts(lab, api, blo
 
 def test_while_a_restore_runs_neither_a_backup_nor_a_restore_starts(lab, api, azurite, container, proxy):
     direct, through = (official.blobs(azurite.storage(container, port)) for port in (None, proxy.port))
-    done = backed_up(lab, api, SOUTH, direct)
-    proxy.hold(b".zip")
-    api.restore_partition(SOUTH.id, restore_description(done, through))
+    done = backed_up(lab, api, HIGH, direct)
+    proxy.hold(azurite.fetching(container, done.backup_location))
+    api.restore_partition(HIGH.id, restore_description(done, through))
     wait.until("the restore to hang", lambda: proxy.holding)
-    refusal("FABRIC_E_RESTORE_IN_PROGRESS", api.backup_partition, SOUTH.id, backup_storage=direct)
-    refusal("FABRIC_E_RESTORE_IN_PROGRESS", api.restore_partition, SOUTH.id, restore_description(done, direct))
-    assert api.get_partition_restore_progress(SOUTH.id).restore_state == "RestoreInProgress"
+    refusal("FABRIC_E_RESTORE_IN_PROGRESS", api.backup_partition, HIGH.id, backup_storage=direct)
+    refusal("FABRIC_E_RESTORE_IN_PROGRESS", api.restore_partition, HIGH.id, restore_description(done, direct))
+    assert api.get_partition_restore_progress(HIGH.id).restore_state == "RestoreInProgress"
     proxy.release()
-    assert official.restore_ended(api, SOUTH.id).restore_state == "Success"
+    assert official.restore_ended(api, HIGH.id).restore_state == "Success"
 
 
 def test_a_restore_with_another_id_or_into_another_kind_key_or_name_is_a_mismatch(lab, api, blobs):
@@ -155,11 +160,38 @@ def test_a_restore_with_another_id_or_into_another_kind_key_or_name_is_a_mismatc
 
 def test_a_restore_from_where_no_backup_is_says_which_location(lab, api, blobs):
     done = backed_up(lab, api, LOW, blobs)
-    location = done.backup_location.replace(".zip", "x.zip")
-    with pytest.raises(models.FabricErrorException) as raised:
-        api.restore_partition(LOW.id, restore_description(done, blobs, backup_location=location))
-    assert raised.value.response.status_code in {400, 404, 500}
-    assert location in raised.value.error.error.message
+    for location in (done.backup_location.replace(".zip", "x.zip"), f"Lab\\Ranges\\{LOW.id}\\2018-01-01 09.00.55.zip"):
+        description = restore_description(done, blobs, backup_location=location)
+        assert location in refusal("FABRIC_E_RESTORE_SAFE_CHECK_FAILED", api.restore_partition, LOW.id, description)
+
+
+def test_a_store_that_refuses_the_key_denies_access(lab, api, azurite, container, blobs):
+    done = backed_up(lab, api, LOW, blobs)
+    wrong = azurite.storage(container)["ConnectionString"].replace("AccountKey=Eby8", "AccountKey=AAAA")
+    refused = official.blobs(azure_storage(wrong, container))
+    message = refusal("E_ACCESSDENIED", api.restore_partition, LOW.id, restore_description(done, refused))
+    assert container in message
+    assert "AAAA" not in message
+
+
+def test_a_store_that_cannot_be_reached_is_a_communication_error(lab, api, blobs, container, proxy, azurite):
+    done = backed_up(lab, api, LOW, blobs)
+    through = official.blobs(azurite.storage(container, proxy.port))
+    proxy.cut()
+    message = refusal("FABRIC_E_COMMUNICATION_ERROR", api.restore_partition, LOW.id, restore_description(done, through))
+    assert container in message
+
+
+def test_a_body_that_is_too_large_is_refused_in_a_way_that_the_client_understands(lab, api):
+    share = models.FileShareBackupStorageDescription(path=lab.share("any")["Path"], friendly_name="x" * (5 << 20))
+    refusal("FABRIC_E_VALUE_TOO_LARGE", api.backup_partition, SINGLE.id, backup_storage=share)
+
+
+def test_the_codes_in_the_documentation_are_the_codes_reached_here():
+    table = [line for line in API_MD.read_text().splitlines() if re.match(r"\| \d{3} \|", line)]
+    documented = set(re.findall(r"`(\w*E_\w+)`", "\n".join(table)))
+    reached = set(re.findall(r'refusal\(\s*"(\w+)"', Path(__file__).read_text()))
+    assert reached == documented
 
 
 def test_a_request_that_does_not_finish_within_its_timeout_is_ended(api, stalled):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 from kit import tools
 from kit.rest import request
@@ -13,7 +14,7 @@ SEED = 20181
 EXAMPLES = 40
 
 
-def test_schemathesis_finds_nothing_in_any_operation_with_all_checks(fresh_quickstart):
+def test_schemathesis_finds_nothing_in_any_operation_with_all_checks(fresh_quickstart, tmp_path):
     report, dropped = tools.ARTIFACTS / "schemathesis.txt", tools.ARTIFACTS / "schemathesis-dropped.jsonl"
     dropped.write_text("")
     shares = (fresh_quickstart.data / "shares").resolve()
@@ -22,7 +23,9 @@ def test_schemathesis_finds_nothing_in_any_operation_with_all_checks(fresh_quick
     command += ["--continue-on-failure", "--request-timeout", "60", "--no-color", "--workers", "1"]
     hooks = {"SCHEMATHESIS_HOOKS": "kit.schemathesis_hooks", "FB_DROPPED": str(dropped)}
     hooks |= {"FB_SHARES": str(shares), "FB_DEFAULT_SHARE": str(shares / "quickstart")}
-    ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **hooks}, timeout=1800, check=False)
+    # In a folder of its own: it keeps a cache where it runs, and a run must not depend on the one before.
+    environment = {**os.environ, **hooks, "PYTHONPATH": str(Path(__file__).parent)}
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=1800, check=False)
     report.write_text(ran.stdout + ran.stderr)
 
     assert ran.returncode == 0, f"{report}:\n{(ran.stdout + ran.stderr)[-8000:]}"

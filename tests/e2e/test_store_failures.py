@@ -3,7 +3,7 @@
 import pytest
 from kit import state, wait
 from kit.azurite import Azurite, azure_storage
-from kit.lab import HIGH, LOW, NORTH, SINGLE, SOUTH
+from kit.lab import HIGH, LOW, SINGLE, SOUTH
 from kit.state import MIB
 
 # Longer than the server goes on trying a store that is gone.
@@ -72,16 +72,16 @@ def test_a_blob_store_killed_while_it_is_written_to_leaves_a_backup_whole_or_not
 
 
 def test_a_restore_whose_store_dies_changes_nothing_and_says_which_store(lab, azurite, container, proxy):
-    root = lab.state(NORTH)
+    root = lab.state(LOW)
     state.replace(root, state.make_bulk, 64, 34)
-    backup = lab.api.backup_now(NORTH.id, azurite.storage(container))
+    backup = lab.api.backup_now(LOW.id, azurite.storage(container))
     state.replace(root, state.make_varied, 35)
     before = state.picture(root)
-    proxy.hold(b".zip")
-    assert lab.api.restore(NORTH.id, backup, azurite.storage(container, proxy.port)).status == 202
+    proxy.hold(azurite.fetching(container, backup["BackupLocation"]))
+    assert lab.api.restore(LOW.id, backup, azurite.storage(container, proxy.port)).status == 202
     wait.until("the restore to fetch", lambda: proxy.holding)
     proxy.cut()
-    ended = lab.api.restore_ended(NORTH.id, PATIENCE)
+    ended = lab.api.restore_ended(LOW.id, PATIENCE)
     assert ended["RestoreState"] == "Failure", ended
     assert container in ended["FailureError"]["Message"], ended
     assert state.differences(before, state.picture(root)) == []

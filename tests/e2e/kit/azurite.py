@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
@@ -72,8 +73,9 @@ class Azurite:
     def read(self, container: str, name: str) -> bytes:
         return self._client().get_blob_client(container, name).download_blob().readall()
 
-    def delete(self, container: str, name: str) -> None:
-        self._client().get_blob_client(container, name).delete_blob()
+    def fetching(self, container: str, location: str) -> bytes:
+        """How a request for the content of what lies at a BackupLocation begins."""
+        return f"GET /{ACCOUNT}/{container}/{quote(location.replace(chr(92), '/'))}".encode()
 
     def _client(self) -> BlobServiceClient:
         return BlobServiceClient.from_connection_string(self.connection_string(), api_version=_PROTOCOL)
