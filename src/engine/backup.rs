@@ -21,6 +21,9 @@ use crate::{
 /// How often a state that changes under the reader is read anew before the backup fails.
 const ATTEMPTS: u32 = 3;
 
+/// How long a store that does not answer is left alone.
+const PAUSE: TimeDelta = TimeDelta::seconds(5);
+
 /// The log of a directory has no positions of its own, so it is counted in blocks of this many bytes.
 const LSN_BLOCK: u64 = 64 * 1024;
 
@@ -59,13 +62,29 @@ impl Engine {
     /// otherwise the job begins again.
     async fn is_settled(&self, id: PartitionId, job: &BackupJob, storage: &Storage) -> Result<bool, End> {
         let Some(location) = &job.task.attempt else { return Ok(false) };
-        let found = archive::committed(storage, location, job.id).await.map_err(|e| End::failed(e.code(), &e))?;
-        let Some(point) = found else {
+        let Some(point) = self.committed(job, storage, location).await? else {
             self.change(id, |record| move_on(record, job.id, Event::Interrupt)).await?;
             return Ok(false);
         };
         self.complete_backup(id, job, BackedUp { point, notes: Vec::new() }).await?;
         Ok(true)
+    }
+
+    /// Asks the store until it answers or the deadline passes: nobody else can tell whether the backup exists.
+    async fn committed(
+        &self,
+        job: &BackupJob,
+        storage: &Storage,
+        location: &Location,
+    ) -> Result<Option<BackupPoint>, End> {
+        loop {
+            match archive::committed(storage, location, job.id).await {
+                Err(error) if error.code() == FailureCode::Unreachable && self.clock.now() < job.deadline => {
+                    self.clock.sleep_until(self.clock.now() + PAUSE).await;
+                }
+                found => return found.map_err(|error| End::failed(error.code(), &error)),
+            }
+        }
     }
 
     async fn attempts(
