@@ -18,7 +18,7 @@
 //!
 //! **Replacing** happens beside the state, on its file system, in `<parent>/.<name>.fabric-backup/` (mode 0700):
 //! `staging/` is the tree that grows, `undo/` the state before the last restore (exactly one, kept until the next
-//! restore), `intent` and `restored` name a job, `trash/` is what is being deleted. How a kill at any moment is
+//! restore), `intent` and `restored` name a job, `trash-*` is what is being deleted, or could not be yet. How a kill at any moment is
 //! survived is argued in `annex`. The file system must be able to exchange two directories (`renameat2`); the
 //! state may not be a mount point itself. Both are errors that say what to do.
 
@@ -31,6 +31,9 @@ mod remove;
 mod snapshot;
 mod staging;
 mod stamp;
+mod trail;
+#[cfg(test)]
+mod trees;
 mod walk;
 
 use std::path::PathBuf;
@@ -72,7 +75,7 @@ impl Source {
     /// Finishes or discards what a killed process left. Call it at start-up, and when [`Sealed::swap`] failed; then ask
     /// [`Self::restored_job`], which knows more: a swap that failed late may be finished before this is called.
     pub fn recover(&self) -> Result<Recovered, SourceError> {
-        Annex::find(&self.root)?.map_or(Ok(Recovered::Nothing), |annex| annex.recover())
+        Annex::find(&self.root)?.map_or(Ok(Recovered::Nothing), |annex| annex.settle())
     }
 
     /// The job of the last completed swap, on disk since before that swap was reported. Call [`Self::recover`] first.

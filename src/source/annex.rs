@@ -5,20 +5,21 @@
 //!
 //! | on disk | what happened | what [`Annex::settle`] does |
 //! |---|---|---|
-//! | no `intent` | a restore did not get as far as its swap | deletes `staging` |
-//! | `intent`, `staging` is the inode it names | not exchanged | forgets `intent`, deletes `staging` |
+//! | no `intent` | a restore did not get as far as its swap | throws `staging` away |
+//! | `intent`, `staging` is the inode it names | not exchanged | forgets `intent`, throws `staging` away |
 //! | `intent`, `staging` is another | exchanged; `staging` is the previous state | keeps that as `undo`, completes |
 //! | `intent`, no `staging`, it names the state | exchanged; the previous state, if any, is kept | completes |
 //! | `intent`, no `staging`, it does not | somebody deleted `staging` by hand | forgets `intent` |
 //!
 //! To complete is to rename `intent` to `restored`. Each step is durable before the next, so power loss cannot reorder
-//! them. `undo` is only ever renamed into place, never filled; the older one goes to `trash`, which is deleted last
-//! and whenever it is found. Nothing is deleted but what is proved ours: a `staging` without an `intent` can only have
-//! been made by a restore. Where there was no state before, an older `undo` stays as it is. A lock on the directory
-//! keeps two restores of one state apart.
+//! them. `undo` is only ever renamed into place, never filled. What is thrown away, the older one too, becomes a
+//! `trash-` of its own name, which is deleted last and whenever it is found. What cannot be deleted (an immutable file,
+//! a mount) is named in the log and stands in nobody's way. Nothing is deleted but what is proved ours: a `staging`
+//! without an `intent` can only have been made by a restore. Where there was no state before, an older `undo` stays as
+//! it is. A lock on the directory keeps two restores of one state apart.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::{CStr, OsStr, OsString},
     fs::File,
     io::Write,
     os::fd::OwnedFd,
@@ -35,10 +36,13 @@ use rustix::{
 };
 use uuid::Uuid;
 
+use crate::clock::Clock;
+
 use super::{SourceError, crash::step, dirfd, remove::remove};
 
 const STAGING: &str = "staging";
 const UNDO: &str = "undo";
+/// How the names of what is to be deleted begin.
 const TRASH: &str = "trash";
 const INTENT: &str = "intent";
 const DRAFT: &str = "intent.draft";
@@ -111,12 +115,11 @@ impl Annex {
 
     /// An empty tree to restore into, proved to lie where a swap can work.
     pub(super) fn begin(&self) -> Result<OwnedFd, SourceError> {
-        let make = |name| mkdirat(&self.dir, name, Mode::RWXU).and_then(|()| step());
-        make(STAGING)
-            .and_then(|()| make(TRASH))
-            .map_err(|errno| self.trouble("making a staging tree beside", errno))?;
-        self.exchange(&self.dir, OsStr::new(TRASH))?;
-        self.remove(TRASH)?;
+        let (probe, make) = (trash(), |name| mkdirat(&self.dir, name, Mode::RWXU).and_then(|()| step()));
+        let trouble = |errno| self.trouble("making a staging tree beside", errno);
+        make(STAGING).and_then(|()| make(&probe)).map_err(trouble)?;
+        self.exchange(&self.dir, OsStr::new(&probe))?;
+        step().and_then(|()| unlinkat(&self.dir, &probe, AtFlags::REMOVEDIR)).map_err(trouble)?;
         dirfd::open_dir(&self.dir, STAGING).map_err(|errno| self.trouble("opening the staging tree of", errno))
     }
 
@@ -132,31 +135,38 @@ impl Annex {
         self.decide().map(drop)
     }
 
-    /// Finishes or discards, whichever the table of this module says, and deletes what is left over.
+    /// Finishes or discards, whichever the table of this module says, and deletes what it can of what is left over.
     pub(super) fn settle(&self) -> Result<Recovered, SourceError> {
         let recovered = self.decide()?;
-        self.clear()?;
+        self.clear();
         Ok(recovered)
     }
 
-    /// The same, where what happened matters more than what is left over: the next restore deletes that or fails.
-    pub(super) fn recover(&self) -> Result<Recovered, SourceError> {
-        let recovered = self.decide()?;
-        drop(self.clear());
-        Ok(recovered)
+    fn clear(&self) {
+        let names = dirfd::names(&self.dir).unwrap_or_else(|errno| {
+            self.warn(".", errno);
+            Vec::new()
+        });
+        for name in names.iter().filter(|name| is_left_over(name)) {
+            if let Err(stuck) = remove(&self.dir, name) {
+                self.warn(&stuck.path, stuck.errno);
+            }
+        }
     }
 
-    fn clear(&self) -> Result<(), SourceError> {
-        self.remove(DRAFT)?;
-        self.remove(TRASH)
+    /// What stays is the administrator's to see to.
+    fn warn(&self, path: &str, errno: Errno) {
+        let annex = Path::new(&self.shown).with_file_name(beside(&self.name));
+        let error = SourceError::io("deleting", annex.join(path).display().to_string(), errno);
+        tracing::warn!(%error, %errno, "something replaced is left over; the next restore or start tries again");
     }
 
     fn decide(&self) -> Result<Recovered, SourceError> {
         let staging = self.stat(&self.dir, STAGING)?.map(|stat| stat.st_ino);
         match self.read(INTENT)? {
             Some(intent) if self.has_swapped(&intent, staging)? => self.complete(staging.is_some(), intent.job),
-            Some(_) => self.forget().and_then(|()| self.discard()),
-            None if staging.is_some() => self.discard(),
+            Some(_) => self.forget().and_then(|()| self.discard(staging.is_some())),
+            None if staging.is_some() => self.discard(true),
             None => Ok(Recovered::Nothing),
         }
     }
@@ -179,8 +189,7 @@ impl Annex {
 
     fn keep_undo(&self) -> Result<(), SourceError> {
         if self.stat(&self.dir, UNDO)?.is_some() {
-            self.remove(TRASH)?;
-            self.rename(UNDO, TRASH)?;
+            self.rename(UNDO, &trash())?;
         }
         self.rename(STAGING, UNDO)
     }
@@ -191,8 +200,10 @@ impl Annex {
         self.sync()
     }
 
-    fn discard(&self) -> Result<Recovered, SourceError> {
-        self.remove(STAGING)?;
+    fn discard(&self, staged: bool) -> Result<Recovered, SourceError> {
+        if staged {
+            self.rename(STAGING, &trash())?;
+        }
         Ok(Recovered::Discarded)
     }
 
@@ -255,10 +266,6 @@ impl Annex {
         sync.map_err(|errno| self.trouble("making the swap durable of", errno))
     }
 
-    fn remove(&self, name: &str) -> Result<(), SourceError> {
-        remove(&self.dir, name).map_err(|errno| self.trouble("deleting what is left beside", errno))
-    }
-
     fn stat(&self, dir: &OwnedFd, name: impl rustix::path::Arg) -> Result<Option<Stat>, SourceError> {
         match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -305,6 +312,15 @@ fn refuse_mount_point(above: &OwnedFd, name: &OsStr, root: &Path) -> Result<(), 
         // Where this cannot be told beforehand, the exchange itself will.
         _ => Ok(()),
     }
+}
+
+/// A new name for what is to be deleted: what an older one still holds must not matter.
+fn trash() -> String {
+    format!("{TRASH}-{}", Clock::system().uuid())
+}
+
+fn is_left_over(name: &CStr) -> bool {
+    name.to_bytes().starts_with(TRASH.as_bytes()) || name.to_bytes() == DRAFT.as_bytes()
 }
 
 fn beside(name: &OsStr) -> OsString {

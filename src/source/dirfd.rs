@@ -1,4 +1,4 @@
-//! Paths walked by directory descriptors. Everything that opens goes through here, and nothing here follows a link.
+//! Directories opened by name from a descriptor. Nothing here follows a link.
 
 use std::{
     ffi::{CString, OsStr},
@@ -12,8 +12,6 @@ use rustix::{
     path::Arg,
 };
 
-use crate::domain::TreePath;
-
 use super::SourceError;
 
 /// Opens one directory of `dir`.
@@ -21,13 +19,9 @@ pub(super) fn open_dir(dir: impl AsFd, name: impl Arg) -> Result<OwnedFd, Errno>
     openat(dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Opens the directory that holds `path` and answers the last part with it.
-pub(super) fn open_parent(root: impl AsFd, path: &TreePath) -> Result<(OwnedFd, &str), Errno> {
-    let (above, name) =
-        path.as_str().rsplit_once('/').map_or((None, path.as_str()), |(above, name)| (Some(above), name));
-    let root = open_dir(root, ".")?;
-    let parent = above.iter().flat_map(|above| above.split('/')).try_fold(root, open_dir)?;
-    Ok((parent, name))
+/// The directory that holds a path, nothing being the root, and the path's last part.
+pub(super) fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
 }
 
 /// The names in a directory, sorted by their bytes.

@@ -108,9 +108,17 @@ impl SourceError {
     }
 }
 
-/// A line break in a name must not break a log.
+/// How much of a path is shown, at its start and at its end.
+const SHOWN: usize = 400;
+
+/// A line break in a name must not break a log, and 64 KB of path must not fill it.
 fn shown(path: impl Into<String>) -> String {
-    escape(path.into().as_bytes())
+    let path = escape(path.into().as_bytes());
+    if path.len() <= 2 * SHOWN {
+        return path;
+    }
+    let (start, end) = (path.floor_char_boundary(SHOWN), path.ceil_char_boundary(path.len() - SHOWN));
+    format!("{} … {}", &path[..start], &path[end..])
 }
 
 impl From<SourceError> for io::Error {

@@ -9,7 +9,7 @@ use rustix::{
 
 use crate::domain::{Entry, EntryKind};
 
-use super::{SourceError, dirfd, stamp::stamp};
+use super::{SourceError, dirfd, stamp::stamp, trail::Trail};
 
 /// A file's bytes, exactly as many as its entry says. The file is checked before the first byte and again before the
 /// last is handed out. Its errors hold a [`SourceError`]: see [`SourceError::find`].
@@ -22,10 +22,10 @@ pub struct FileReader {
 }
 
 impl FileReader {
-    pub(super) fn open(root: &OwnedFd, entry: &Entry, stamp: u64) -> Result<Self, SourceError> {
+    pub(super) fn open(trail: &mut Trail, entry: &Entry, stamp: u64) -> Result<Self, SourceError> {
         let path = entry.path.as_str().to_owned();
         let EntryKind::File { len: left } = entry.kind else { return Err(SourceError::refused(path, "it is no file")) };
-        let file = open(root, entry).map_err(|errno| SourceError::reading(&path, "read permission on it", errno))?;
+        let file = open(trail, entry).map_err(|errno| SourceError::reading(&path, "read permission on it", errno))?;
         let reader = Self { file: file.into(), path, stamp, left };
         reader.check()?;
         Ok(reader)
@@ -38,10 +38,11 @@ impl FileReader {
 }
 
 /// `NONBLOCK`, so that a fifo in the file's place does not hold us.
-fn open(root: &OwnedFd, entry: &Entry) -> Result<OwnedFd, Errno> {
-    let (parent, name) = dirfd::open_parent(root, &entry.path)?;
+fn open(trail: &mut Trail, entry: &Entry) -> Result<OwnedFd, Errno> {
+    let (parent, name) = dirfd::split(entry.path.as_str());
+    trail.go(parent)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    openat(parent, name, flags, Mode::empty())
+    openat(trail.dir(), name, flags, Mode::empty())
 }
 
 impl Read for FileReader {

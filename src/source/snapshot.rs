@@ -4,7 +4,10 @@ use std::{
     fmt,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::domain::{Entry, EntryKind, TreePath};
@@ -13,6 +16,7 @@ use super::{
     SourceError, dirfd,
     reader::FileReader,
     stamp::hash,
+    trail::Trail,
     walk::{Found, Look, Walker},
 };
 
@@ -23,6 +27,8 @@ const EXAMPLES: usize = 10;
 pub struct Snapshot {
     place: PathBuf,
     root: OwnedFd,
+    /// Where the last file was opened.
+    trail: Mutex<Trail>,
     /// The root's mark, then one an entry in the order of the walk.
     marks: Vec<Mark>,
     /// Where the last opened file's mark was: files are opened about in the order of the walk.
@@ -50,9 +56,11 @@ impl Snapshot {
     pub(super) fn take(place: &Path) -> Result<Self, SourceError> {
         let root = dirfd::open_root(place)?;
         let (walker, stamp) = Walker::start(&root, Look::AtRest)?;
+        let trail = Trail::start(&root).map_err(|errno| SourceError::io("reading", ".", errno))?.into();
         let marks = vec![Mark { path: hash("."), stamp }];
         let near = AtomicUsize::new(0);
-        let mut snapshot = Self { place: place.to_owned(), root, marks, near, bytes: 0, skipped: Skipped::default() };
+        let (place, skipped) = (place.to_owned(), Skipped::default());
+        let mut snapshot = Self { place, root, trail, marks, near, bytes: 0, skipped };
         for found in walker {
             snapshot.note(found?);
         }
@@ -95,7 +103,8 @@ impl Snapshot {
     /// Opens a file of the walk, if it is still the one.
     pub fn open(&self, entry: &Entry) -> Result<FileReader, SourceError> {
         let mark = self.mark_of(&entry.path).ok_or_else(|| SourceError::changed(entry.path.as_str()))?;
-        FileReader::open(&self.root, entry, mark.stamp)
+        let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        FileReader::open(&mut trail, entry, mark.stamp)
     }
 
     /// Searches outward from where the last one was.

@@ -8,11 +8,14 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, openat};
 use tempfile::TempDir;
 
 use super::{
-    super::{Source, SourceError},
+    super::{
+        Source, SourceError,
+        trees::{chain, delete, fast, few_descriptors},
+    },
     Snapshot,
 };
 use crate::{
@@ -353,4 +356,46 @@ fn an_error_is_found_below_what_was_wrapped_around_it() {
     let found = SourceError::find(&wrapped as &(dyn Error + 'static));
     assert!(matches!(found, Some(SourceError::Changed { path }) if path == "a"));
     assert!(SourceError::find(&io::Error::other("else")).is_none());
+}
+
+/// A chain of directories with a file at its end.
+fn deep(name: &str, levels: usize) -> TempDir {
+    let temp = tempfile::tempdir_in(fast()).unwrap();
+    let end = chain(temp.path(), name, levels);
+    let flags = OFlags::WRONLY | OFlags::CREATE;
+    fs::File::from(openat(end, "f", flags, Mode::RWXU).unwrap()).write_all(b"deep").unwrap();
+    temp
+}
+
+#[test]
+fn a_deep_state_is_read_with_few_descriptors() {
+    few_descriptors();
+    let temp = deep("d", 3000);
+    let snapshot = Source::directory(temp.path()).snapshot().unwrap();
+    assert_eq!(snapshot.entries(), 3001);
+    let path = format!("{}f", "d/".repeat(3000));
+    assert_eq!(read(&snapshot, &path).unwrap(), b"deep");
+    snapshot.verify().unwrap();
+    delete(temp);
+}
+
+#[test]
+fn a_path_that_no_backup_carries_is_refused_before_anything_is_read() {
+    let temp = deep(&"d".repeat(250), 262);
+    let error = Source::directory(temp.path()).snapshot().map(drop).unwrap_err();
+    let why = error.source().unwrap().to_string();
+    assert_eq!(why, "its path is longer than the 65535 bytes that a backup can carry");
+    assert!(error.to_string().len() < 2000, "the whole path is no help");
+    delete(temp);
+}
+
+#[test]
+fn a_directory_that_is_moved_during_a_walk_leads_nowhere() {
+    let temp = deep("d", 40);
+    fs::write(temp.path().join("last"), "").unwrap();
+    let snapshot = Source::directory(temp.path()).snapshot().unwrap();
+    let mut walk = snapshot.walk();
+    assert_eq!(walk.by_ref().take(41).flatten().count(), 41);
+    fs::rename(temp.path().join("d/d/d/d"), temp.path().join("moved")).unwrap();
+    assert_changed(walk.collect::<Result<Vec<_>, _>>(), "d/d/d/d");
 }

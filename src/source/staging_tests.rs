@@ -3,7 +3,7 @@ use std::{
     io::Read,
     os::unix::{fs::MetadataExt, fs::PermissionsExt, fs::chown, fs::lchown, fs::symlink},
     path::Path,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use proptest::prelude::*;
@@ -15,7 +15,10 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
-    super::{Recovered, Snapshot, Source, SourceError},
+    super::{
+        Recovered, Snapshot, Source, SourceError,
+        trees::{delete, fast, few_descriptors},
+    },
     Staging,
 };
 use crate::domain::{Entry, EntryKind, TreePath};
@@ -39,7 +42,7 @@ fn link(path: &str, target: &str) -> Entry {
     entry(path, EntryKind::Symlink { target: target.into() })
 }
 
-fn fill(staging: &Staging, entry: &Entry, bytes: &[u8]) {
+fn fill(staging: &mut Staging, entry: &Entry, bytes: &[u8]) {
     let mut sink = staging.file(entry).unwrap();
     sink.write_at(0, bytes).unwrap();
     sink.finish().unwrap();
@@ -293,7 +296,7 @@ fn an_entry_that_fits_nowhere_is_refused() {
     let (_temp, _, to) = places();
     let mut staging = to.stage(JOB).unwrap();
     staging.directory(&directory("d")).unwrap();
-    fill(&staging, &file("f", 1), b"x");
+    fill(&mut staging, &file("f", 1), b"x");
     let early = "'none/b' is refused: its directory does not come before it";
     assert_eq!(refusal(staging.file(&file("none/b", 1))), early);
     assert_eq!(refusal(staging.file(&file("f/b", 1))), "'f/b' is refused: what holds it is no directory");
@@ -307,9 +310,44 @@ fn an_entry_that_fits_nowhere_is_refused() {
 }
 
 #[test]
+fn an_entry_of_a_directory_that_others_have_followed_is_refused() {
+    let (temp, _, to) = places();
+    let mut staging = to.stage(JOB).unwrap();
+    staging.directory(&directory("d")).unwrap();
+    staging.directory(&directory("d/e")).unwrap();
+    staging.directory(&directory("d.beside")).unwrap();
+    let late = |path: &str| format!("'{path}' is refused: it comes after its directory was complete");
+    assert_eq!(refusal(staging.file(&file("d/f", 1))), late("d/f"));
+    assert_eq!(refusal(staging.symlink(&link("d/e/f", "x"))), late("d/e/f"));
+    fill(&mut staging, &file("d.beside/f", 1), b"x");
+    staging.seal().unwrap().swap().unwrap();
+    assert_eq!(fs::read_dir(temp.path().join("to/d/e")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_deep_tree_is_restored_with_few_descriptors_and_in_good_time() {
+    few_descriptors();
+    let (temp, began) = (tempfile::tempdir_in(fast()).unwrap(), Instant::now());
+    let to = Source::directory(temp.path().join("to"));
+    let mut staging = to.stage(JOB).unwrap();
+    let path = vec!["d"; 5000].join("/");
+    for level in 1..=5000 {
+        staging.directory(&directory(&path[..2 * level - 1])).unwrap();
+    }
+    fill(&mut staging, &file(&format!("{path}/f"), 4), b"deep");
+    fill(&mut staging, &file("e", 4), b"flat");
+    staging.seal().unwrap().swap().unwrap();
+    let dressed = |entry: &Entry| (entry.mode, entry.mtime_s, entry.mtime_ns) == (0o640, 1, 2);
+    let entries: Vec<_> = to.snapshot().unwrap().walk().collect::<Result<_, _>>().unwrap();
+    assert_eq!((entries.len(), entries.iter().filter(|entry| dressed(entry)).count()), (5002, 5002));
+    assert!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
+    delete(temp);
+}
+
+#[test]
 fn a_file_takes_no_more_bytes_than_its_length() {
     let (_temp, _, to) = places();
-    let staging = to.stage(JOB).unwrap();
+    let mut staging = to.stage(JOB).unwrap();
     let mut sink = staging.file(&file("f", 10)).unwrap();
     sink.write_at(8, b"ok").unwrap();
     for (offset, data) in [(9, b"no"), (11, b"no"), (u64::MAX, b"no")] {
@@ -320,8 +358,8 @@ fn a_file_takes_no_more_bytes_than_its_length() {
 #[test]
 fn a_tree_with_an_unfinished_file_is_not_sealed() {
     let (temp, _, to) = places();
-    let staging = to.stage(JOB).unwrap();
-    fill(&staging, &file("done", 2), b"ok");
+    let mut staging = to.stage(JOB).unwrap();
+    fill(&mut staging, &file("done", 2), b"ok");
     drop(staging.file(&file("f", 10)).unwrap());
     assert!(refusal(staging.seal()).ends_with("a file was not restored to its end"));
     assert!(!temp.path().join("to").exists());
@@ -335,7 +373,7 @@ fn a_dropped_staging_leaves_nothing_whatever_its_modes() {
         let mut staging = to.stage(JOB).unwrap();
         staging.directory(&Entry { mode: 0, ..directory("d") }).unwrap();
         staging.directory(&Entry { mode: 0o500, ..directory("d/e") }).unwrap();
-        fill(&staging, &file("d/e/f", 1), b"x");
+        fill(&mut staging, &file("d/e/f", 1), b"x");
         staging
     };
     drop(stage());

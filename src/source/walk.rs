@@ -1,8 +1,8 @@
 //! One pass over a tree: depth first, a directory before what it holds, names in the order of their bytes.
 //!
-//! Holds a descriptor and the names still to come for each level it is in, never the whole tree. Reads no file.
+//! Holds the names still to come for each level it is in, and a few descriptors, never the whole tree. Reads no file.
 
-use std::{ffi::CStr, ffi::CString, os::fd::AsFd, os::fd::OwnedFd, vec};
+use std::{ffi::CStr, ffi::CString, io, os::fd::OwnedFd, vec};
 
 use rustix::{
     fs::{FileType, Stat, readlinkat},
@@ -14,7 +14,11 @@ use crate::domain::{Entry, EntryKind, TreePath};
 use super::{
     SourceError, dirfd,
     stamp::{look, look_at_rest, stamp},
+    trail::Trail,
 };
+
+/// What a path in a backup can have. Refused here, before the first byte is read.
+const LONGEST_PATH: usize = 65_535;
 
 const TO_SEARCH: &str = "search permission on its directory";
 const TO_LIST: &str = "read and search permission on it";
@@ -39,46 +43,95 @@ pub(super) enum Look {
 /// A walk under way. Ends after its first error.
 pub(super) struct Walker {
     look: Look,
-    levels: Vec<Level>,
-}
-
-struct Level {
-    dir: OwnedFd,
-    path: Option<TreePath>,
-    names: vec::IntoIter<CString>,
+    trail: Trail,
+    /// The names still to come, level by level.
+    names: Vec<vec::IntoIter<CString>>,
 }
 
 impl Walker {
     /// Starts at a root; answers its stamp too.
     pub(super) fn start(root: &OwnedFd, how: Look) -> Result<(Self, u64), SourceError> {
-        let mut walker = Self { look: how, levels: Vec::new() };
-        let stat = walker.stat(root, c".", ".")?;
-        walker.levels.push(Level::open(root, c".", None)?);
+        let trail = Trail::start(root).map_err(|errno| SourceError::reading(".", TO_LIST, errno))?;
+        let mut walker = Self { look: how, trail, names: Vec::new() };
+        let stat = walker.stat(c".")?;
+        walker.list()?;
         Ok((walker, stamp(&stat)))
     }
 
     fn visit(&mut self, name: &CStr) -> Result<Found, SourceError> {
-        let Some(level) = self.levels.last() else { return Err(SourceError::changed(".")) };
-        let shown = level.shown(name);
-        let stat = self.stat(&level.dir, name, &shown)?;
+        let stat = self.stat(name)?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => EntryKind::File { len: u64::try_from(stat.st_size).unwrap_or(0) },
-            FileType::Symlink => EntryKind::Symlink { target: target(&level.dir, name, &shown)? },
+            FileType::Symlink => EntryKind::Symlink { target: self.target(name)? },
             FileType::Directory => EntryKind::Directory,
-            other => return Ok(Found::Other(format!("{shown} ({})", word(other)))),
+            other => return Ok(Found::Other(format!("{} ({})", self.trail.shown(name), word(other)))),
         };
-        let path = level.path_of(name, &shown)?;
-        let below = (kind == EntryKind::Directory).then(|| Level::open(&level.dir, name, Some(&path))).transpose()?;
-        self.levels.extend(below);
+        let path = self.path_of(name)?;
+        if kind == EntryKind::Directory {
+            self.enter(name)?;
+        }
         Ok(Found::Entry(entry(path, kind, &stat), stamp(&stat)))
     }
 
-    fn stat(&self, dir: impl AsFd, name: &CStr, shown: &str) -> Result<Stat, SourceError> {
+    fn stat(&self, name: &CStr) -> Result<Stat, SourceError> {
         let stat = match self.look {
-            Look::AsIs => look(dir, name).map(Some),
-            Look::AtRest => look_at_rest(dir, name),
+            Look::AsIs => look(self.trail.dir(), name).map(Some),
+            Look::AtRest => look_at_rest(self.trail.dir(), name),
         };
-        stat.map_err(|errno| SourceError::reading(shown, TO_SEARCH, errno))?.ok_or_else(|| SourceError::changed(shown))
+        stat.map_err(|errno| SourceError::reading(self.trail.shown(name), TO_SEARCH, errno))?
+            .ok_or_else(|| SourceError::changed(self.trail.shown(name)))
+    }
+
+    fn target(&self, name: &CStr) -> Result<String, SourceError> {
+        let shown = || self.trail.shown(name);
+        let target = readlinkat(self.trail.dir(), name, Vec::new()).map_err(|errno| match errno {
+            Errno::INVAL => SourceError::changed(shown()), // no link any more
+            errno => SourceError::reading(shown(), TO_SEARCH, errno),
+        })?;
+        target.into_string().map_err(|_| SourceError::NotUtf8 { path: shown(), what: "the link target" })
+    }
+
+    fn path_of(&self, name: &CStr) -> Result<TreePath, SourceError> {
+        let shown = || self.trail.shown(name);
+        let path = self.trail.path_of(name);
+        if path.len() > LONGEST_PATH {
+            return Err(too_long(shown()));
+        }
+        let path = String::from_utf8(path).map_err(|_| SourceError::NotUtf8 { path: shown(), what: "the name" })?;
+        // The kernel hands out no name that a path refuses.
+        TreePath::parse(&path).map_err(|_| SourceError::changed(shown()))
+    }
+
+    fn enter(&mut self, name: &CStr) -> Result<(), SourceError> {
+        let below = dirfd::open_dir(self.trail.dir(), name);
+        let entered = below.and_then(|below| self.trail.enter(below, name.to_bytes()));
+        entered.map_err(|errno| SourceError::reading(self.trail.shown(name), TO_LIST, errno))?;
+        self.list()
+    }
+
+    fn list(&mut self) -> Result<(), SourceError> {
+        let names = dirfd::names(self.trail.dir());
+        let names = names.map_err(|errno| SourceError::reading(self.trail.here(), TO_LIST, errno))?;
+        self.names.push(names.into_iter());
+        Ok(())
+    }
+
+    /// The next name, in a directory further up if need be. `None` at the end.
+    fn next_name(&mut self) -> Result<Option<CString>, SourceError> {
+        while let Some(names) = self.names.last_mut() {
+            if let Some(name) = names.next() {
+                return Ok(Some(name));
+            }
+            self.names.pop();
+            if !self.names.is_empty() {
+                self.leave()?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn leave(&mut self) -> Result<(), SourceError> {
+        self.trail.leave().map_err(|errno| SourceError::reading(self.trail.here(), TO_SEARCH, errno))
     }
 }
 
@@ -86,55 +139,17 @@ impl Iterator for Walker {
     type Item = Result<Found, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let name = loop {
-            match self.levels.last_mut()?.names.next() {
-                Some(name) => break name,
-                None => self.levels.pop(),
-            };
-        };
-        let found = self.visit(&name);
+        let found = self.next_name().transpose()?.and_then(|name| self.visit(&name));
         if found.is_err() {
-            self.levels.clear();
+            self.names.clear();
         }
         Some(found)
     }
 }
 
-impl Level {
-    fn open(at: &OwnedFd, name: &CStr, path: Option<&TreePath>) -> Result<Self, SourceError> {
-        let open = || {
-            let dir = dirfd::open_dir(at, name)?;
-            let names = dirfd::names(&dir)?.into_iter();
-            Ok((dir, names))
-        };
-        let shown = path.map_or(".", TreePath::as_str);
-        let (dir, names) = open().map_err(|errno| SourceError::reading(shown, TO_LIST, errno))?;
-        Ok(Self { dir, path: path.cloned(), names })
-    }
-
-    /// The path of one of its names, for people.
-    fn shown(&self, name: &CStr) -> String {
-        let name = dirfd::escape(name.to_bytes());
-        self.path
-            .as_ref()
-            .map_or_else(|| name.clone(), |path| format!("{}/{name}", dirfd::escape(path.as_str().as_bytes())))
-    }
-
-    fn path_of(&self, name: &CStr, shown: &str) -> Result<TreePath, SourceError> {
-        let not_utf8 = || SourceError::NotUtf8 { path: shown.to_owned(), what: "the name" };
-        let name = name.to_str().map_err(|_| not_utf8())?;
-        let path = self.path.as_ref().map_or_else(|| TreePath::parse(name), |path| path.join(name));
-        // The kernel hands out no name that a path refuses.
-        path.map_err(|_| SourceError::changed(shown))
-    }
-}
-
-fn target(dir: impl AsFd, name: &CStr, shown: &str) -> Result<String, SourceError> {
-    let target = readlinkat(dir, name, Vec::new()).map_err(|errno| match errno {
-        Errno::INVAL => SourceError::changed(shown), // no link any more
-        errno => SourceError::reading(shown, TO_SEARCH, errno),
-    })?;
-    target.into_string().map_err(|_| SourceError::NotUtf8 { path: shown.to_owned(), what: "the link target" })
+fn too_long(path: String) -> SourceError {
+    let why = "its path is longer than the 65535 bytes that a backup can carry";
+    SourceError::io("reading", path, io::Error::new(io::ErrorKind::InvalidFilename, why))
 }
 
 fn entry(path: TreePath, kind: EntryKind, stat: &Stat) -> Entry {
