@@ -10,6 +10,8 @@ use std::{
     },
 };
 
+use rustix::fs::syncfs;
+
 use crate::domain::{Entry, EntryKind, TreePath};
 
 use super::{
@@ -64,7 +66,15 @@ impl Snapshot {
         for found in walker {
             snapshot.note(found?);
         }
+        snapshot.clean_pages()?;
         Ok(snapshot)
+    }
+
+    /// Writes through a mapping move a file's times only when they dirty a clean page. So between the look and the reading
+    /// every page is made clean: who writes from now on is seen by the second look. Not on tmpfs, which has no clean
+    /// pages, nor on another file system that is mounted inside the state.
+    fn clean_pages(&self) -> Result<(), SourceError> {
+        syncfs(&self.root).map_err(|errno| SourceError::io("flushing the file system of", ".", errno))
     }
 
     fn note(&mut self, found: Found) {
