@@ -16,6 +16,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tracing_subscriber::filter::FromEnvError;
 
@@ -129,6 +130,7 @@ fn print(text: &str) -> Result<(), CliError> {
 
 fn serve(options: ServeOptions) -> Result<(), CliError> {
     telemetry::start().map_err(CliError::LogFilter)?;
+    allow_many_files();
     let quickstart = options.config.is_none();
     let settings = settings(options)?;
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
@@ -144,6 +146,14 @@ fn serve(options: ServeOptions) -> Result<(), CliError> {
     // A thread that is stuck in a file system must not keep the process.
     runtime.shutdown_timeout(LAST_GRACE);
     served
+}
+
+/// Every connection and every open file counts against a soft limit that is low by tradition; the hard one is meant.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn settings(options: ServeOptions) -> Result<Settings, CliError> {
