@@ -9,6 +9,7 @@
 //!
 //! Parts of an upload that is given up are never visible; the service drops them after a week.
 
+mod client;
 mod page;
 mod requests;
 mod trouble;
@@ -32,6 +33,7 @@ use super::{
     connection_string::{Account, Credential},
     key::checked,
 };
+use client::Direct;
 use requests::Requests;
 use trouble::Trouble;
 use upload::AzureUpload;
@@ -68,12 +70,15 @@ impl Azure {
         let client = |source: object_store::Error| SpecError::Client { source: source.into() };
         let builder = builder(account, container).map_err(client)?;
         let build = |read, retries| {
-            let options = options(account, read);
-            builder.clone().with_client_options(options).with_retry(retry(retries)).build()
+            // The builder looks here whether the endpoint may be plain HTTP; the connector does the rest.
+            let options = ClientOptions::new().with_allow_http(account.endpoint.starts_with("http:"));
+            let builder = builder.clone().with_http_connector(Direct::to(account, read)).with_client_options(options);
+            builder.with_retry(retry(retries)).build()
         };
         let questions = build(QUESTION, QUESTION).map_err(client)?;
         let transfers = build(TRANSFER, TRANSFER_RETRIES).map_err(client)?;
-        let requests = Requests::new(account, container, &options(account, TRANSFER), &transfers).map_err(client)?;
+        let http = Direct::to(account, TRANSFER).client().map_err(client)?;
+        let requests = Requests::new(account, container, http, &transfers).map_err(client)?;
         let description = format!("container {container} of account {}", account.name);
         let name = container.to_owned();
         Ok(Self(Arc::new(Container { description, name, questions, transfers, requests, clock })))
@@ -89,14 +94,6 @@ fn builder(account: &Account, container: &str) -> object_store::Result<Microsoft
         Credential::Key(key) => builder.with_access_key(key.expose()),
         Credential::Signature(signature) => builder.with_sas_authorization(split_sas(signature.expose())?),
     })
-}
-
-fn options(account: &Account, read: Duration) -> ClientOptions {
-    ClientOptions::new()
-        .with_allow_http(account.endpoint.starts_with("http:"))
-        .with_connect_timeout(CONNECT)
-        .with_timeout_disabled()
-        .with_read_timeout(read)
 }
 
 fn retry(retry_timeout: Duration) -> RetryConfig {

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io::Write,
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
@@ -223,6 +223,39 @@ async fn a_write_whose_reply_is_lost_recognises_itself() {
         assert_eq!(store.get(chosen).await.unwrap(), "x");
         assert_eq!(write().await.unwrap_err().kind(), ErrorKind::AlreadyExists);
     }
+}
+
+/// A server that sends everybody elsewhere, and that elsewhere, which nobody has visited as long as it need not wait.
+fn misleading() -> (String, TcpListener) {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let redirecting = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/account", redirecting.local_addr().unwrap());
+    let target = elsewhere.local_addr().unwrap();
+    let answer =
+        format!("HTTP/1.1 302 Found\r\nLocation: http://{target}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    std::thread::spawn(move || {
+        for mut caller in redirecting.incoming().map_while(Result::ok) {
+            let _ = caller.read(&mut [0; 4096]);
+            let _ = caller.write_all(answer.as_bytes());
+        }
+    });
+    elsewhere.set_nonblocking(true).unwrap();
+    (endpoint, elsewhere)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_is_an_error_and_nobody_else_is_asked() {
+    let (endpoint, elsewhere) = misleading();
+    let store = open(&format!("BlobEndpoint={endpoint};SharedAccessSignature=sv=1&sig=c2VjcmV0"), "container");
+    for error in [
+        store.get("x").await.unwrap_err(),
+        store.list("").await.unwrap_err(),
+        store.size("x").await.unwrap_err(),
+        store.put_new("x", Bytes::from_static(b"x")).await.unwrap_err(),
+    ] {
+        assert!(!everything(&error).contains("c2VjcmV0"), "{}", everything(&error));
+    }
+    assert_eq!(elsewhere.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody was there");
 }
 
 #[test]

@@ -11,9 +11,9 @@ use http::{
     header::{CONTENT_LENGTH, IF_NONE_MATCH},
 };
 use object_store::{
-    ClientOptions, Error,
+    Error,
     azure::{AzureAuthorizer, AzureCredentialProvider, MicrosoftAzure},
-    client::{HttpClient, HttpConnector, HttpRequest, ReqwestConnector},
+    client::{HttpClient, HttpRequest},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
@@ -58,12 +58,11 @@ impl Requests {
     pub(super) fn new(
         account: &Account,
         container: &str,
-        options: &ClientOptions,
+        client: HttpClient,
         store: &MicrosoftAzure,
     ) -> Result<Self, Error> {
         let container = Url::parse(&format!("{}/{container}", account.endpoint))
             .map_err(|error| Error::Generic { store: "Azure", source: error.into() })?;
-        let client = ReqwestConnector::default().connect(options)?;
         Ok(Self { client, credentials: store.credentials().clone(), account: account.name.clone(), container })
     }
 
