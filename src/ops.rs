@@ -28,6 +28,9 @@ use crate::{
     ledger::Ledger,
 };
 
+/// A storage's description is written anew with every step of a job: its texts may have so many bytes together.
+const LONGEST_STORAGE: usize = 32 << 10;
+
 /// The use cases over this node's partitions. Cheap to clone.
 #[derive(Clone)]
 pub struct Ops {
@@ -58,6 +61,9 @@ impl Ops {
     fn storage(&self, partition: &Partition, named: Option<StorageSpec>) -> Result<StorageSpec, Error> {
         let storage = named.or_else(|| partition.default_storage.clone());
         let storage = storage.ok_or(Error::BackupNotEnabled(partition.id))?;
+        if storage.text_len() > LONGEST_STORAGE {
+            return Err(Error::StorageTooLong(LONGEST_STORAGE));
+        }
         self.catalog.check(&storage)?;
         Ok(storage)
     }

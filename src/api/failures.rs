@@ -16,7 +16,7 @@ impl From<Error> for ApiError {
             Error::BackupNotEnabled(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupNotEnabled),
             Error::BackupInProgress(_) => (StatusCode::CONFLICT, Codes::FabricEBackupInProgress),
             Error::RestoreInProgress(_) => (StatusCode::CONFLICT, Codes::FabricERestoreInProgress),
-            Error::Location(_) | Error::Name(_) | Error::Foreign(_) | Error::Token => {
+            Error::Location(_) | Error::Name(_) | Error::Foreign(_) | Error::StorageTooLong(_) | Error::Token => {
                 (StatusCode::BAD_REQUEST, Codes::EInvalidarg)
             }
             Error::OtherBackup { .. } | Error::OtherKeys { .. } => {

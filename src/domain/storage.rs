@@ -20,6 +20,25 @@ pub enum StorageSpec {
     ManagedIdentity(ManagedIdentity),
 }
 
+impl StorageSpec {
+    /// How many bytes its texts have together.
+    pub fn text_len(&self) -> usize {
+        let of = |credentials: &Option<Credentials>| {
+            credentials.as_ref().map_or(0, |it| it.user.len() + it.password.expose().len())
+        };
+        match self {
+            Self::AzureBlob(blob) => blob.connection_string.expose().len() + blob.container.len(),
+            Self::FileShare(share) => share.path.len() + of(&share.primary) + of(&share.secondary),
+            Self::DsmsAzureBlob { source_location, container } => source_location.len() + container.len(),
+            Self::ManagedIdentity(identity) => {
+                identity.client_id.as_ref().map_or(0, String::len)
+                    + identity.blob_service.len()
+                    + identity.container.len()
+            }
+        }
+    }
+}
+
 /// An Azure Blob container and the connection string of its account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AzureBlob {

@@ -60,6 +60,9 @@ pub enum Error {
     /// The backup's own description, or its data, cannot be used.
     #[error(transparent)]
     Unreadable(CatalogError),
+    /// The storage's description is too long to be kept with the job.
+    #[error("the texts that describe the storage have more than {0} bytes together")]
+    StorageTooLong(usize),
     /// The storage cannot be used as described, or failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),

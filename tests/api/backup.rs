@@ -91,6 +91,19 @@ async fn a_unc_path_is_used_where_its_share_is_mounted() {
 }
 
 #[tokio::test]
+async fn a_description_that_would_swell_the_ledger_is_refused() {
+    let app = TestApp::new();
+    let storage = |len: usize| {
+        let path = app.share("given").display().to_string();
+        let password = "p".repeat(len);
+        json!({"BackupStorage": {"StorageKind": "FileShare", "Path": path, "PrimaryUserName": "u", "PrimaryPassword": password}})
+    };
+    app.post(&path(CALC), &storage(40_000)).await.refused_with(400, "E_INVALIDARG", &["32768 bytes"]);
+    app.post(&path(CALC), &storage(30_000)).await.accepted();
+    app.work().await;
+}
+
+#[tokio::test]
 async fn a_storage_that_cannot_be_used_is_refused_with_its_reason_and_without_its_secrets() {
     let app = TestApp::new();
     let blob = |text: &str| json!({ "StorageKind": "AzureBlobStore", "ContainerName": "c", "ConnectionString": text });
