@@ -11,6 +11,7 @@ use axum::{
 };
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
@@ -47,9 +48,10 @@ async fn identify(State(clock): State<Clock>, request: Request, next: Next) -> R
     let given = request.headers().get(REQUEST_ID).and_then(|id| Uuid::parse_str(id.to_str().ok()?).ok());
     let id = given.unwrap_or_else(|| clock.uuid());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = in_shape(next.run(request).await);
+    let span = tracing::error_span!("request", %id, %method, path);
+    let mut response = in_shape(next.run(request).instrument(span.clone()).await);
     if let Some(Cause(cause)) = response.extensions().get() {
-        tracing::error!(request_id = %id, %method, path, error = words(&**cause), "a request failed");
+        span.in_scope(|| tracing::error!(error = words(&**cause), "a request failed"));
     }
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -83,8 +85,8 @@ async fn wrong_method(method: Method) -> Response {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, FabricErrorCodes::EInvalidarg, message).into_response()
 }
 
+/// The hook that `app` sets has logged the panic already, inside the request's span.
 #[expect(clippy::needless_pass_by_value, reason = "tower-http calls it so")]
-fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-    ApiError::internal(format!("panic: {}", text.unwrap_or("without a message"))).into_response()
+fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+    ApiError::unexplained().into_response()
 }

@@ -38,10 +38,14 @@ impl ApiError {
 
     /// 500: the caller learns nothing, the log learns everything.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { cause: Some(Cause(cause.into().into())), ..Self::unexplained() }
+    }
+
+    /// 500 for what is in the log already.
+    pub(super) fn unexplained() -> Self {
         let message =
             "Something went wrong inside the service. Its log has the cause, under the request id of this answer.";
-        let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, FabricErrorCodes::EFail, message);
-        Self { cause: Some(Cause(cause.into().into())), ..error }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, FabricErrorCodes::EFail, message)
     }
 
     /// 501: `operation` is in the contract, but not built yet.

@@ -2,7 +2,10 @@
 //!
 //! Standard output belongs to what the program was asked to print.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    panic,
+};
 
 use tracing_subscriber::{EnvFilter, filter::FromEnvError, filter::LevelFilter, fmt};
 
@@ -15,5 +18,9 @@ pub(super) fn start() -> Result<(), FromEnvError> {
     } else {
         logs.json().flatten_event(true).init();
     }
+    panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        tracing::error!(panic = panic.payload_as_str(), at, "a defect: a thread panicked");
+    }));
     Ok(())
 }

@@ -1,6 +1,10 @@
 //! What holds for every request, whatever the operation: routes, headers, errors, versions, time.
 
-use std::future::pending;
+use std::{
+    future::pending,
+    io::Write,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Router,
@@ -194,6 +198,35 @@ async fn a_failure_inside_says_nothing_of_the_inside() {
         let (status, message) = of(response).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!message.contains("s3cret"), "{message}");
+    }
+}
+
+/// Where a test's log goes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_failure_inside_is_logged_once_with_its_causes_under_the_request_id() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let response = ask("GET", &format!("/Partitions/{PARTITION}/$/GetRestoreProgress?api-version=6.4")).await;
+    let id = response.headers()["X-ServiceFabricRequestId"].to_str().unwrap().to_owned();
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let [line] = log.lines().collect::<Vec<_>>()[..] else { panic!("not one line: {log}") };
+    for part in ["ERROR", &id, "s3cret", "GetRestoreProgress"] {
+        assert!(line.contains(part), "no {part} in {line}");
     }
 }
 
