@@ -1,7 +1,7 @@
 //! The use cases, free of HTTP: check what is asked, write the intent to the ledger, read for questions.
 //!
 //! A trigger never does the work itself. It returns once the job is durable; the reconciler finds it there. The order of
-//! the checks is the published service's (behaviour 1.6 in docs/API.md), since callers see it in the error they get.
+//! the checks is the published service's ("The order of checks" in docs/API.md), since callers see it in the error they get.
 
 mod backup;
 mod error;
