@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::domain::{BackupPoint, Failure, Location, StorageSpec};
 
 /// A backup of one partition.
-pub type BackupJob = Job<BackupTask, BackedUp>;
+pub type BackupJob = Job<BackupTask, BackupPoint>;
 /// A restore of one partition.
 pub type RestoreJob = Job<RestoreTask, Restored>;
 
@@ -41,15 +41,15 @@ pub struct BackupTask {
     pub storage: StorageSpec,
     /// Where the running attempt writes. Durable before its first byte, so that a crash leaves no unknown object.
     pub attempt: Option<Location>,
+    /// What the running attempt leaves out, in words: sockets and devices.
+    pub notes: Vec<String>,
 }
 
-/// What a backup that succeeded leaves to say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackedUp {
-    /// The backup.
-    pub point: BackupPoint,
-    /// What was left out of it, in words: sockets and devices.
-    pub notes: Vec<String>,
+impl BackupTask {
+    /// A backup that nobody has begun.
+    pub fn new(storage: StorageSpec) -> Self {
+        Self { storage, attempt: None, notes: Vec::new() }
+    }
 }
 
 /// What a restore is asked to do.

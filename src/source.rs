@@ -33,6 +33,7 @@ mod staging;
 mod stamp;
 mod trail;
 #[cfg(test)]
+#[path = "source/trees_tests.rs"]
 mod trees;
 mod walk;
 

@@ -86,7 +86,6 @@ async fn wrong_method(method: Method) -> Response {
 }
 
 /// The hook that `app` sets has logged the panic already, inside the request's span.
-#[expect(clippy::needless_pass_by_value, reason = "tower-http calls it so")]
 fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     ApiError::unexplained().into_response()
 }

@@ -23,16 +23,15 @@ pub(super) fn backup_progress(job: BackupJob) -> wire::BackupProgressInfo {
         State::Failed(why) | State::TimedOut(why) => (None, Some(why)),
         State::Accepted | State::Running | State::Committing => (None, None),
     };
-    let (done, notes) = done.map(|done| (done.point, done.notes)).unzip();
     wire::BackupProgressInfo {
         backup_state: Some(state),
         time_stamp_utc: Some(done.as_ref().map_or_else(never, |point| point.created)),
         backup_id: Some(done.as_ref().map_or(Uuid::nil(), |point| point.id)),
         epoch_of_last_backup_record: done.as_ref().map(|point| epoch(point.epoch)),
         lsn_of_last_backup_record: Some(done.as_ref().map_or(0, |point| point.lsn)),
+        notes: done.is_some().then_some(job.task.notes).filter(|notes| !notes.is_empty()),
         backup_location: done.map(|point| point.location.0),
         failure_error: why.map(failure),
-        notes: notes.filter(|notes| !notes.is_empty()),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     archive::{self, BlockSize, Draft, PackError, Packer, Place, Staged, Storage, Upload, WriteError},
     domain::{BackupPoint, EntryKind, Failure, FailureCode, Location, PartitionId, words},
-    job::{BackedUp, BackupJob, Event, State},
+    job::{BackupJob, Event, State},
     ledger::{LedgerError, PartitionRecord},
     source::{Snapshot, SourceError},
 };
@@ -51,11 +51,11 @@ impl Engine {
         let _slot = self.slot(job.deadline).await?;
         self.within(job.deadline, clear(&storage, job)).await?;
         self.change(id, |record| move_on(record, job.id, Event::Start)).await?;
-        let (staged, notes) = self.within(job.deadline, self.attempts(hosted, job, &storage)).await?;
+        let staged = self.within(job.deadline, self.attempts(hosted, job, &storage)).await?;
         self.change(id, |record| move_on(record, job.id, Event::Commit)).await?;
         let point = staged.commit().await.map_err(|e| End::failed(e.code(), &e))?.point;
         tracing::info!(partition = %id, job = %job.id, location = %point.location, "backed up");
-        Ok(self.complete_backup(id, job, BackedUp { point, notes }).await?)
+        Ok(self.complete_backup(id, job, point).await?)
     }
 
     /// Looks whether the backup that somebody was about to commit is there, and ends its job then, however late it is;
@@ -66,7 +66,7 @@ impl Engine {
             self.change(id, |record| move_on(record, job.id, Event::Interrupt)).await?;
             return Ok(false);
         };
-        self.complete_backup(id, job, BackedUp { point, notes: Vec::new() }).await?;
+        self.complete_backup(id, job, point).await?;
         Ok(true)
     }
 
@@ -87,12 +87,7 @@ impl Engine {
         }
     }
 
-    async fn attempts(
-        &self,
-        hosted: &Hosted,
-        job: &BackupJob,
-        storage: &Storage,
-    ) -> Result<(Staged, Vec<String>), End> {
+    async fn attempts(&self, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<Staged, End> {
         for attempt in 1..ATTEMPTS {
             match self.attempt(hosted, job, storage).await {
                 Err(End::Changed(why)) => tracing::info!(job = %job.id, attempt, why = why.message, "reading anew"),
@@ -103,29 +98,29 @@ impl Engine {
     }
 
     /// Writes the data of one snapshot. Nothing is visible until the result is committed.
-    async fn attempt(&self, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<(Staged, Vec<String>), End> {
+    async fn attempt(&self, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<Staged, End> {
         let source = hosted.source.clone();
         let at = self.clock.now().trunc_subsecs(0);
         let snapshot = Arc::new(blocking(move || source.snapshot()).await?);
         let place = place(hosted);
         let free = archive::free_second(storage, &place, at).await.map_err(|e| End::failed(e.code(), &e))?;
         let location = place.location(free);
-        let record = self.note_attempt(hosted.partition.id, job.id, Some(&location)).await?;
+        let left_out = notes(&snapshot);
+        if let Some(note) = left_out.first() {
+            tracing::warn!(partition = %hosted.partition.id, job = %job.id, note, "not all of the state can be backed up");
+        }
+        let record = self.note_attempt(hosted.partition.id, job.id, Some(&location), left_out).await?;
         let draft = Draft {
             point: point(hosted, job.id, &record, location, free, &snapshot),
             source_kind: "directory".to_owned(),
             block_size: BlockSize::for_state(snapshot.bytes()),
         };
-        let notes = notes(&snapshot);
-        if let Some(note) = notes.first() {
-            tracing::warn!(partition = %hosted.partition.id, job = %job.id, note, "not all of the state can be backed up");
-        }
         let staged = archive::stage(storage, draft, move |packer| copy(&snapshot, packer)).await;
         if let Err(WriteError::Taken(_)) = &staged {
             // What lies there is not ours to discard.
-            self.note_attempt(hosted.partition.id, job.id, None).await?;
+            self.note_attempt(hosted.partition.id, job.id, None, Vec::new()).await?;
         }
-        Ok((staged.map_err(|e| write_failed(&e))?, notes))
+        staged.map_err(|e| write_failed(&e))
     }
 
     /// Durable before the first byte, so that whoever finds the job knows where to look.
@@ -134,20 +129,22 @@ impl Engine {
         id: PartitionId,
         job: Uuid,
         at: Option<&Location>,
+        left_out: Vec<String>,
     ) -> Result<PartitionRecord, LedgerError> {
         self.change(id, |record| {
             if let Some(mine) = record.backup.as_mut().filter(|mine| mine.id == job) {
                 mine.task.attempt = at.cloned();
+                mine.task.notes.clone_from(&left_out);
             }
             record.clone()
         })
         .await
     }
 
-    async fn complete_backup(&self, id: PartitionId, job: &BackupJob, done: BackedUp) -> Result<(), LedgerError> {
+    async fn complete_backup(&self, id: PartitionId, job: &BackupJob, point: BackupPoint) -> Result<(), LedgerError> {
         self.change(id, |record| {
-            record.lsn = record.lsn.max(done.point.lsn);
-            move_on(record, job.id, Event::Complete(done.clone()));
+            record.lsn = record.lsn.max(point.lsn);
+            move_on(record, job.id, Event::Complete(point.clone()));
         })
         .await
     }
@@ -201,7 +198,7 @@ fn copy(snapshot: &Snapshot, packer: &mut Packer<Upload>) -> Result<(), CopyErro
     Ok(snapshot.verify()?)
 }
 
-fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<BackedUp>) {
+fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<BackupPoint>) {
     if let Some(mine) = record.backup.as_mut().filter(|mine| mine.id == job) {
         end::apply(mine, event);
     }

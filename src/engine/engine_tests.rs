@@ -18,10 +18,10 @@ use crate::{
     archive::Catalog,
     clock::{Clock, ManualClock},
     domain::{
-        ApplicationName, EntryKind, Failure, FailureCode, FileShare, Partition, PartitionId, PartitionKind,
-        ServiceName, StorageSpec,
+        ApplicationName, BackupPoint, EntryKind, Failure, FailureCode, FileShare, Partition, PartitionId,
+        PartitionKind, ServiceName, StorageSpec,
     },
-    job::{BackedUp, BackupJob, BackupTask, RestoreJob, RestoreTask, Restored, State},
+    job::{BackupJob, BackupTask, RestoreJob, RestoreTask, Restored, State},
     ledger::{Embedded, KeyValue, Ledger, PartitionRecord},
     source::{Source, killed_after},
     storage::{
@@ -112,7 +112,7 @@ impl Node {
 
     pub(crate) async fn ask_backup(&self, id: PartitionId) {
         let ((now, deadline), storage) = (self.deadline(), storage(self.root.path()));
-        let job = BackupJob::new(self.clock.uuid(), now, deadline, BackupTask { storage, attempt: None });
+        let job = BackupJob::new(self.clock.uuid(), now, deadline, BackupTask::new(storage));
         self.change(id, |record| record.backup = Some(job.clone())).await;
     }
 
@@ -120,13 +120,13 @@ impl Node {
     async fn ask_restore(&self, from: PartitionId, to: PartitionId) -> Uuid {
         let State::Succeeded(done) = self.backup(from).await else { panic!("no backup to restore") };
         let ((now, deadline), storage) = (self.deadline(), storage(self.root.path()));
-        let task = RestoreTask { storage, point: done.point };
+        let task = RestoreTask { storage, point: done };
         let job = RestoreJob::new(self.clock.uuid(), now, deadline, task);
         self.change(to, |record| record.restore = Some(job.clone())).await;
         job.id
     }
 
-    pub(crate) async fn backup(&self, id: PartitionId) -> State<BackedUp> {
+    pub(crate) async fn backup(&self, id: PartitionId) -> State<BackupPoint> {
         self.ledger.partition(id).await.unwrap().unwrap().backup.unwrap().state
     }
 

@@ -176,7 +176,7 @@ mod tests {
     fn job() -> BackupJob {
         let start = DateTime::UNIX_EPOCH;
         let storage = AzureBlob { connection_string: Secret::new("k"), container: "c".into() };
-        let task = BackupTask { storage: StorageSpec::AzureBlob(storage), attempt: None };
+        let task = BackupTask::new(StorageSpec::AzureBlob(storage));
         BackupJob::new(Uuid::from_u128(1), start, start + TimeDelta::minutes(10), task)
     }
 

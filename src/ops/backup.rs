@@ -15,7 +15,7 @@ impl Ops {
     ) -> Result<(), Error> {
         let storage = self.storage(self.persisted(id)?, named)?;
         let (now, deadline) = self.deadline(minutes);
-        let job = BackupJob::new(self.clock.uuid(), now, deadline, BackupTask { storage, attempt: None });
+        let job = BackupJob::new(self.clock.uuid(), now, deadline, BackupTask::new(storage));
         let accept = |record: &mut PartitionRecord| {
             refuse_if_busy(id, record)?;
             record.backup = Some(job.clone());

@@ -50,7 +50,9 @@ async fn an_unknown_partition_has_no_progress_to_ask_for() {
     }
 }
 
-fn backup_is(state: &State<fabric_backup::job::BackedUp>) -> impl Fn(&PartitionRecord) -> bool + Send + Sync + 'static {
+fn backup_is(
+    state: &State<fabric_backup::domain::BackupPoint>,
+) -> impl Fn(&PartitionRecord) -> bool + Send + Sync + 'static {
     let state = state.clone();
     move |record| record.backup.as_ref().is_some_and(|job| job.state == state)
 }

@@ -153,7 +153,7 @@ impl App {
     /// The backup of the latest job, which must have succeeded.
     pub(crate) async fn taken(&self) -> BackupPoint {
         match self.backup().await.unwrap().state {
-            State::Succeeded(done) => done.point,
+            State::Succeeded(point) => point,
             state => panic!("no backup: {state:?}"),
         }
     }
@@ -194,7 +194,7 @@ impl App {
         let mine = self.listed().await.into_iter().filter(|(point, _)| point.id == job.id).map(|(point, _)| point);
         let mine: Vec<_> = mine.collect();
         match &job.state {
-            State::Succeeded(done) => assert_eq!(mine, std::slice::from_ref(&done.point)),
+            State::Succeeded(point) => assert_eq!(mine, std::slice::from_ref(point)),
             State::Failed(why) | State::TimedOut(why) => assert!(mine.is_empty(), "{why:?}, but listed"),
             state => panic!("unfinished: {state:?}"),
         }

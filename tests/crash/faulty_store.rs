@@ -91,7 +91,7 @@ fn check_words(job: &BackupJob, node: &Node) {
 async fn check_store(app: &App, job: &BackupJob) {
     let listed: Vec<BackupPoint> = app.listed().await.into_iter().map(|(point, _)| point).collect();
     match &job.state {
-        State::Succeeded(done) => assert_eq!(listed, std::slice::from_ref(&done.point)),
+        State::Succeeded(point) => assert_eq!(listed, std::slice::from_ref(point)),
         _ => assert_eq!(listed, []),
     }
     assert_eq!(app.orphans().await, [""; 0]);
@@ -165,7 +165,7 @@ async fn restore_with(fault: Option<(usize, ErrorKind)>) -> usize {
     // The first moments are the trigger's own looks at metadata and zip, which answer the caller at once.
     let script = failing(&fault.map(|(at, kind)| (at + 4, kind)).into_iter().collect());
     let app = open(&node, 1, script.clone());
-    app.ask_restore(&taken.point).await;
+    app.ask_restore(&taken).await;
     app.work_until_idle().await;
     let moments = store_moments(&script).len() - 4;
     app.check_restore(&second, &first).await;
@@ -173,7 +173,7 @@ async fn restore_with(fault: Option<(usize, ErrorKind)>) -> usize {
         (None, State::Succeeded(_)) => {}
         (Some((at, kind)), State::Failed(why)) => {
             assert!(at <= moments, "moment {at} did not come");
-            let place = [node.share().to_str().unwrap().to_owned(), taken.point.location.0];
+            let place = [node.share().to_str().unwrap().to_owned(), taken.location.0];
             assert!(place.iter().any(|place| why.message.contains(place)), "which store? {}", why.message);
             assert_eq!(why.code == FailureCode::AccessDenied, kind == ErrorKind::AccessDenied, "{why:?}");
         }

@@ -7,11 +7,7 @@ use std::{
 };
 
 use chrono::DateTime;
-use fabric_backup::{
-    job::{BackedUp, State},
-    ledger::Embedded,
-    storage::faulty::Verdict,
-};
+use fabric_backup::{domain::BackupPoint, job::State, ledger::Embedded, storage::faulty::Verdict};
 
 use crate::{
     app::{App, Node, directory},
@@ -35,7 +31,7 @@ fn intruder(node: &Node, moment: &'static str, extension: &'static str, bytes: &
     })
 }
 
-async fn backed_up(node: &Node, script: Arc<Script>) -> (App, State<BackedUp>) {
+async fn backed_up(node: &Node, script: Arc<Script>) -> (App, State<BackupPoint>) {
     let app = App::open(node, 0, DateTime::UNIX_EPOCH, Embedded::in_memory().unwrap(), script);
     app.ask_backup().await;
     app.work_until_idle().await;
@@ -71,7 +67,7 @@ async fn foreign_data_under_our_name_is_left_alone_and_the_backup_takes_the_next
     let script = intruder(&node, "Before Finish zip", "zip", "theirs");
     let (app, state) = backed_up(&node, script).await;
     let State::Succeeded(done) = state else { panic!("{state:?}") };
-    assert!(done.point.location.0.ends_with("1970-01-01 00.00.01.zip"), "{}", done.point.location);
+    assert!(done.location.0.ends_with("1970-01-01 00.00.01.zip"), "{}", done.location);
     assert_eq!(files(&node)[0], ("1970-01-01 00.00.00.zip".to_owned(), b"theirs".to_vec()));
     assert_eq!(app.listed().await.len(), 1);
 }

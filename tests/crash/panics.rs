@@ -68,7 +68,7 @@ async fn story(at: usize) -> (usize, usize) {
     };
     tree::write_second(&node.state());
     let second = tree::read(&node.state());
-    app.ask_restore(&done.point).await;
+    app.ask_restore(&done).await;
     defect.work(&app).await;
     app.check_restore(&second, &first).await;
     let restored = matches!(app.restore().await.unwrap().state, State::Succeeded(_));
