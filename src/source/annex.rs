@@ -29,8 +29,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat, StatxAttributes, StatxFlags, flock, fsync, mkdirat,
-        openat, renameat, renameat_with, statat, statx, unlinkat,
+        Access, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat, StatxAttributes, StatxFlags, accessat, flock,
+        fsync, mkdirat, openat, renameat, renameat_with, statat, statx, unlinkat,
     },
     io::Errno,
 };
@@ -115,12 +115,28 @@ impl Annex {
 
     /// An empty tree to restore into, proved to lie where a swap can work.
     pub(super) fn begin(&self) -> Result<OwnedFd, SourceError> {
+        self.may_swap()?;
         let (probe, make) = (trash(), |name| mkdirat(&self.dir, name, Mode::RWXU).and_then(|()| step()));
         let trouble = |errno| self.trouble("making a staging tree beside", errno);
         make(STAGING).and_then(|()| make(&probe)).map_err(trouble)?;
         self.exchange(&self.dir, OsStr::new(&probe))?;
         step().and_then(|()| unlinkat(&self.dir, &probe, AtFlags::REMOVEDIR)).map_err(trouble)?;
         dirfd::open_dir(&self.dir, STAGING).map_err(|errno| self.trouble("opening the staging tree of", errno))
+    }
+
+    /// A swap writes into the directory above, and into the state's root, whose parent it changes.
+    fn may_swap(&self) -> Result<(), SourceError> {
+        let may = |name: &OsStr, access, path: String, need| match accessat(&self.above, name, access, AtFlags::EACCESS)
+        {
+            Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+                Err(SourceError::Denied { path, need, source: errno.into() })
+            }
+            _ => Ok(()),
+        };
+        let above = format!("{}/..", self.shown);
+        let need = "write and search permission on it, to put the restored tree there";
+        may(OsStr::new("."), Access::WRITE_OK | Access::EXEC_OK, above, need)?;
+        may(&self.name, Access::WRITE_OK, self.shown.clone(), "write permission on it, to move it out of the way")
     }
 
     /// Puts the staged tree in the state's place. It must be durable already.

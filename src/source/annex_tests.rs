@@ -1,4 +1,4 @@
-use std::{cell::Cell, fs, path::PathBuf};
+use std::{cell::Cell, fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ use super::{
     super::{
         Source, SourceError,
         crash::tests::{keep, killed_after, let_go},
-        trees::{chain, fast, few_descriptors},
+        trees::{as_nobody, chain, fast, few_descriptors},
     },
     Recovered,
 };
@@ -298,4 +298,23 @@ fn a_deep_state_becomes_the_undo_point_and_goes_with_the_next_restore() {
     }
     assert_eq!([place.state().as_deref(), place.undo().as_deref()], [Some("three"), Some("two")]);
     assert!(place.trash().is_empty());
+}
+
+#[test]
+fn a_swap_that_would_not_be_permitted_is_refused_before_anything_is_restored() {
+    as_nobody(unpermitted_swaps_are_refused);
+}
+
+fn unpermitted_swaps_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    fs::create_dir(&state).unwrap();
+    // The place for restores is there: only the swap itself is forbidden.
+    drop(Source::directory(&state).stage(JOB).unwrap());
+    for (closed, named) in [(state.as_path(), "state' is closed"), (home.path(), "state/..' is closed")] {
+        fs::set_permissions(closed, fs::Permissions::from_mode(0o500)).unwrap();
+        let refused = Source::directory(&state).stage(JOB).unwrap_err();
+        fs::set_permissions(closed, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(matches!(refused, SourceError::Denied { .. }) && refused.to_string().contains(named), "{refused}");
+    }
 }

@@ -31,8 +31,8 @@ pub enum SourceError {
         /// The name or the link's target.
         what: &'static str,
     },
-    /// The process may not read something.
-    #[error("'{path}' cannot be read: this process needs {need}")]
+    /// The process may not read something, or not swap it.
+    #[error("'{path}' is closed to this process: it needs {need}")]
     Denied {
         /// What.
         path: String,

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{
     super::{
         Source, SourceError,
-        trees::{chain, delete, fast, few_descriptors},
+        trees::{as_nobody, chain, delete, fast, few_descriptors},
     },
     Snapshot,
 };
@@ -330,18 +330,19 @@ fn a_snapshot_waits_until_a_change_cannot_repeat_a_stamp() {
 
 #[test]
 fn a_lack_of_permission_names_path_and_permission() {
-    if rustix::process::geteuid().is_root() {
-        return; // Root may read everything: run as somebody else to try it.
-    }
+    as_nobody(closed_files_are_named);
+}
+
+fn closed_files_are_named() {
     let state = State::new();
     fs::set_permissions(state.path("d/b"), fs::Permissions::from_mode(0o200)).unwrap();
     let snapshot = state.snapshot();
     let error = snapshot.open(&entry(&snapshot, "d/b")).unwrap_err();
-    assert_eq!(error.to_string(), "'d/b' cannot be read: this process needs read permission on it");
+    assert_eq!(error.to_string(), "'d/b' is closed to this process: it needs read permission on it");
     for mode in [0o300, 0o600] {
         fs::set_permissions(state.path("d"), fs::Permissions::from_mode(mode)).unwrap();
         let denied = message(state.try_snapshot());
-        assert_eq!(denied, "'d' cannot be read: this process needs read and search permission on it");
+        assert_eq!(denied, "'d' is closed to this process: it needs read and search permission on it");
     }
     fs::set_permissions(state.path("d"), fs::Permissions::from_mode(0o700)).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Trees that tests make, deeper than a path can name.
+//! Trees that tests make, deeper than a path can name, and who looks at them.
 
 use std::{
     ffi::CString,
@@ -9,7 +9,8 @@ use std::{
 
 use rustix::{
     fs::{Mode, mkdirat},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
+    process::{Resource, Rlimit, Uid, geteuid, getrlimit, setrlimit},
+    thread::set_thread_res_uid,
 };
 use tempfile::TempDir;
 
@@ -40,4 +41,18 @@ pub(super) fn delete(temp: TempDir) {
     let path = temp.keep();
     let name = CString::new(path.file_name().unwrap().as_bytes()).unwrap();
     remove(File::open(path.parent().unwrap()).unwrap(), &name).unwrap();
+}
+
+/// Runs on a thread that has no more rights than anybody: root may read and write everything.
+pub(super) fn as_nobody(work: fn()) {
+    let nobody = Uid::from_raw(65_534);
+    let thread = std::thread::spawn(move || {
+        if geteuid().is_root() {
+            set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        }
+        work();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
 }
