@@ -11,20 +11,23 @@ mod backup;
 mod end;
 mod restore;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time};
 
 use crate::{
-    archive::Catalog,
+    archive::{Catalog, Storage},
     clock::Clock,
-    domain::{Failure, FailureCode, Partition, PartitionId},
+    domain::{Failure, FailureCode, Partition, PartitionId, StorageSpec},
     job::{Event, State},
     ledger::{Ledger, LedgerError, PartitionRecord},
     source::Source,
 };
 use end::End;
+
+/// After so long a file system that does not answer is taken for hung.
+const HUNG: Duration = Duration::from_mins(1);
 
 /// A partition and where its state is.
 #[derive(Clone)]
@@ -71,7 +74,7 @@ impl Engine {
 
     /// Puts a partition in order after whoever worked on it is gone: finishes or undoes a half-done swap, and lets its
     /// unfinished jobs begin again. A backup about to commit stays so: its store must be asked first, which
-    /// [`Engine::work`] does. Must come before any work of this process.
+    /// [`Engine::work`] does. Nobody may be at work on the partition.
     pub async fn recover(&self, id: PartitionId) -> Result<(), LedgerError> {
         if let Some(hosted) = self.hosted.get(&id) {
             self.recover_restore(hosted).await?;
@@ -119,6 +122,14 @@ impl Engine {
             biased;
             () = self.clock.sleep_until(deadline) => Err(End::Expired),
             result = work => result,
+        }
+    }
+
+    /// The storage of a job. A mount that hangs answers never, and a job must end.
+    async fn open(&self, spec: &StorageSpec) -> Result<Storage, End> {
+        match time::timeout(HUNG, self.catalog.open(spec)).await {
+            Ok(opened) => opened.map_err(|e| End::failed(e.code(), &e)),
+            Err(late) => Err(End::failed(FailureCode::Unreachable, &late)),
         }
     }
 

@@ -42,6 +42,7 @@ pub struct BackupTask {
     /// Where the running attempt writes. Durable before its first byte, so that a crash leaves no unknown object.
     pub attempt: Option<Location>,
     /// What the running attempt leaves out, in words: sockets and devices.
+    #[serde(default)]
     pub notes: Vec<String>,
 }
 

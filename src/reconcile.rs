@@ -46,7 +46,11 @@ impl Reconciler {
         let mut partitions: HashSet<PartitionId> = self.engine.partitions().into_iter().collect();
         partitions.extend(self.ledger.busy_partitions().await?);
         for id in partitions {
-            self.engine.recover(id).await?;
+            match self.engine.recover(id).await {
+                // Whoever asks for the partition is told so.
+                Err(error @ LedgerError::Decode { .. }) => log_ledger(id, &error),
+                recovered => recovered?,
+            }
         }
         Ok(())
     }

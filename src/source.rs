@@ -10,8 +10,10 @@
 //! stamp. The kernel's stamps move in ticks of up to 10 ms, so a file written in the tick of its own walk could be
 //! written again unseen. The first walk therefore accepts a stamp only once it is 20 ms old, and waits for younger
 //! ones; what is never quiet for that long is [`SourceError::Changed`]. ctime cannot be set by programs, so a restored
-//! mtime hides nothing. Not seen: a single in-place `write` call that itself lasts over 20 ms, a change through a
-//! memory map that the kernel has not noted yet, and changes on a network file system whose clock is not ours.
+//! mtime hides nothing. A store through a memory map moves a stamp only when its page was clean, so every page is made
+//! clean between the first walk and the reading. Not seen: a single in-place `write` call that itself lasts over 20 ms,
+//! stores through a memory map on tmpfs or on a file system mounted inside, and changes on a network file system whose
+//! clock is not ours.
 //!
 //! The root itself must be a directory, not a link to one: a swap would replace the link. Other file systems mounted
 //! inside are part of the state. Two hard links are two files. Owners, extended attributes and ACLs are not carried.

@@ -8,6 +8,9 @@ use serde_json::{Map, Number, Value};
 
 use super::{ApiError, schema::given};
 
+/// No list of the contract is meant to be longer, and each wrong item costs a message.
+const MOST_ITEMS: usize = 1000;
+
 /// `value` as it would be had its sender been careful.
 pub(super) fn normal(root: &Value, value: Value) -> Result<Value, ApiError> {
     Walk { root }.value(root, value, "")
@@ -53,6 +56,10 @@ impl<'a> Walk<'a> {
     }
 
     fn items(&self, schema: &'a Value, items: Vec<Value>, at: &str) -> Result<Value, ApiError> {
+        if items.len() > MOST_ITEMS {
+            let at = if at.is_empty() { "body" } else { at };
+            return Err(ApiError::invalid(format!("{at}: has {} items, more than {MOST_ITEMS}.", items.len())));
+        }
         let items = items.into_iter().enumerate();
         items.map(|(index, item)| self.value(&schema["items"], item, &format!("{at}[{index}]"))).collect()
     }

@@ -85,7 +85,7 @@ fn backup(found: Found) -> wire::BackupInfo {
     match found.point {
         Ok(point) => described(place, found.place.partition, point),
         Err(error) => {
-            let why = Failure::new(FailureCode::Damaged, words(&error));
+            let why = Failure::new(error.code(), words(&error));
             wire::BackupInfo { failure_error: Some(failure(why)), ..place }
         }
     }

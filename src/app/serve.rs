@@ -1,7 +1,7 @@
 //! Wires the floors together and serves until it is told to stop.
 //!
-//! The order matters: the state of every partition is put in order before the first request is answered, and the jobs are
-//! let go only after the last one.
+//! The order matters: the state of every partition is put in order before the first request is answered. When told to
+//! stop, requests and jobs are given the same time to end, side by side.
 
 use std::{io, time::Duration};
 
@@ -28,7 +28,7 @@ use crate::{
     storage::Stores,
 };
 
-/// How long requests, and after them jobs, may take to end when the service is told to stop.
+/// How long requests and jobs may take to end when the service is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Why serving ended.
@@ -40,6 +40,9 @@ pub(super) enum ServeError {
     /// The socket, a signal or standard output failed.
     #[error("cannot serve")]
     Io(#[from] io::Error),
+    /// Nobody does the jobs any more.
+    #[error("the background work ended unexpectedly; the log says where")]
+    Jobs,
     /// The document cannot be written as JSON.
     #[error("cannot write the document")]
     Document(#[from] serde_json::Error),
@@ -56,7 +59,7 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     reconciler.recover().await?;
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);
-    let jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
+    let mut jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
     let partitions = settings.partitions.iter().map(|hosted| hosted.partition.clone()).collect();
     let router = api::service(Ops::new(partitions, catalog, ledger, clock.clone()), clock);
     if !listener.local_addr()?.ip().is_loopback() {
@@ -66,11 +69,12 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
         tracing::warn!(%error, "nobody reads standard output");
     }
     tokio::spawn(stop_on(signals, stop));
-    serve(listener, router, stopped).await?;
-    if jobs.await.is_err() {
-        tracing::error!("the jobs ended in a panic");
+    tokio::select! {
+        served = serve(listener, router, stopped.clone()) => served?,
+        // Accepting what nobody will do is worse than being started anew.
+        _ = &mut jobs, if !*stopped.borrow() => return Err(ServeError::Jobs),
     }
-    Ok(())
+    jobs.await.map_err(|_panic| ServeError::Jobs)
 }
 
 /// Answers requests until told to stop, then lets the open ones end.

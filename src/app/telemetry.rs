@@ -12,7 +12,8 @@ use tracing_subscriber::{EnvFilter, filter::FromEnvError, filter::LevelFilter, f
 /// Starts logging; `RUST_LOG` says what, `info` by default.
 pub(super) fn start() -> Result<(), FromEnvError> {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env()?;
-    let logs = fmt().with_env_filter(filter).with_writer(io::stderr);
+    // It would tell of a failed write on the same standard error, and panic when that fails too.
+    let logs = fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     if io::stderr().is_terminal() {
         logs.init();
     } else {

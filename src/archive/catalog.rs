@@ -1,7 +1,8 @@
 //! Finds the backups on a storage, by their commit records.
 //!
 //! Owns listing and its filters; reads, never writes. What the name tells is never fetched: filters apply before any
-//! record is read. A record that cannot be used is shown with the reason, not hidden, and not fatal to the others.
+//! record is read. A record that cannot be read or used is shown with the reason, not hidden, and not fatal to the others,
+//! unless the whole storage is out of reach.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +10,12 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    metadata::{Metadata, MetadataError},
+    metadata::Metadata,
     names::{Place, Scope, location_of_metadata},
     read::{ReadError, check_length, read_metadata},
 };
 use crate::{
-    domain::{BackupPoint, Location, StorageSpec},
+    domain::{BackupPoint, FailureCode, Location, StorageSpec},
     storage::{SpecError, Storage, StorageError, Stores},
 };
 
@@ -56,7 +57,7 @@ pub struct Found {
     /// Where it lies.
     pub location: Location,
     /// What its commit record says, or why that cannot be used.
-    pub point: Result<BackupPoint, MetadataError>,
+    pub point: Result<BackupPoint, ReadError>,
 }
 
 /// Why backups could not be listed or read.
@@ -105,15 +106,17 @@ impl Catalog {
         Ok(self.stores.check(spec)?)
     }
 
-    /// The storage itself.
-    pub fn open(&self, spec: &StorageSpec) -> Result<Storage, CatalogError> {
-        Ok(self.stores.open(spec)?)
+    /// The storage itself. On a thread of its own, since a mount that hangs would hold whoever looks at it.
+    pub async fn open(&self, spec: &StorageSpec) -> Result<Storage, CatalogError> {
+        let (stores, spec) = (self.stores.clone(), spec.clone());
+        let opened = tokio::task::spawn_blocking(move || stores.open(&spec)).await;
+        Ok(opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?)
     }
 
     /// The commit record of one backup whose data lies beside it, as long as it should be. What only can be listed, since
     /// another program wrote it, is answered without looking at its data.
     pub async fn restorable(&self, spec: &StorageSpec, location: &Location) -> Result<Metadata, CatalogError> {
-        let storage = self.stores.open(spec)?;
+        let storage = self.open(spec).await?;
         let metadata = read_metadata(&storage, location).await?;
         if let Some(content) = &metadata.content {
             check_length(&storage, &metadata.point.location, content.zip_len).await?;
@@ -123,7 +126,7 @@ impl Catalog {
 
     /// The backups in a scope, by application, service, partition and then time.
     pub async fn list(&self, spec: &StorageSpec, scope: &Scope, filter: &Filter) -> Result<Listing, CatalogError> {
-        list(&self.stores.open(spec)?, scope, filter).await
+        list(&self.open(spec).await?, scope, filter).await
     }
 }
 
@@ -180,9 +183,9 @@ async fn read(
 ) -> Result<Option<Found>, CatalogError> {
     let point = match read_metadata(storage, &location).await {
         Ok(metadata) => Ok(metadata.point),
-        Err(ReadError::Metadata { source, .. }) => Err(source),
         Err(ReadError::NotFound { source, .. }) if !source.is_store_missing() => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Err(error) if error.code() == FailureCode::Unreachable => return Err(error.into()),
+        Err(error) => Err(error),
     };
     Ok(Some(Found { place, time, location, point }))
 }

@@ -134,6 +134,11 @@ fn refused<E: std::error::Error + 'static>(draft: &Draft, error: StorageError) -
 }
 
 impl Staged {
+    /// Where it lies.
+    pub fn location(&self) -> &Location {
+        &self.metadata.point.location
+    }
+
     /// Makes the backup exist. A lost answer is looked after. On an error there is no backup and no data, unless the
     /// store does not let that be seen or done: then the data stays wherever a record of ours may be, for [`discard`].
     pub async fn commit(self) -> Result<Metadata, CommitError> {

@@ -1,12 +1,13 @@
 //! One backup: snapshot, pack, upload, look again, commit.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use tokio::time;
 use uuid::Uuid;
 
 use super::{
-    Engine, Hosted,
+    Engine, HUNG, Hosted,
     end::{self, End, source_failed},
     restore::blocking,
 };
@@ -21,8 +22,8 @@ use crate::{
 /// How often a state that changes under the reader is read anew before the backup fails.
 const ATTEMPTS: u32 = 3;
 
-/// How long a store that does not answer is left alone.
-const PAUSE: TimeDelta = TimeDelta::seconds(5);
+/// How long a store that does not answer is left alone. The network's business, so not the product's clock.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The log of a directory has no positions of its own, so it is counted in blocks of this many bytes.
 const LSN_BLOCK: u64 = 64 * 1024;
@@ -44,7 +45,7 @@ impl Engine {
 
     async fn backup(&self, hosted: &Hosted, job: &BackupJob) -> Result<(), End> {
         let id = hosted.partition.id;
-        let storage = self.catalog.open(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
+        let storage = self.open(&job.task.storage).await?;
         if job.state == State::Committing && self.is_settled(id, job, &storage).await? {
             return Ok(());
         }
@@ -53,9 +54,23 @@ impl Engine {
         self.change(id, |record| move_on(record, job.id, Event::Start)).await?;
         let staged = self.within(job.deadline, self.attempts(hosted, job, &storage)).await?;
         self.change(id, |record| move_on(record, job.id, Event::Commit)).await?;
-        let point = staged.commit().await.map_err(|e| End::failed(e.code(), &e))?.point;
+        let point = self.commit(job, &storage, staged).await?;
         tracing::info!(partition = %id, job = %job.id, location = %point.location, "backed up");
         Ok(self.complete_backup(id, job, point).await?)
+    }
+
+    /// Makes the backup visible. Where the answer is lost with the store, it is asked until it tells.
+    async fn commit(&self, job: &BackupJob, storage: &Storage, staged: Staged) -> Result<BackupPoint, End> {
+        let location = staged.location().clone();
+        let error = match staged.commit().await {
+            Ok(metadata) => return Ok(metadata.point),
+            Err(error) => error,
+        };
+        let found = match error.code() {
+            FailureCode::Unreachable => self.committed(job, storage, &location).await?,
+            _ => None,
+        };
+        found.ok_or_else(|| End::failed(error.code(), &error))
     }
 
     /// Looks whether the backup that somebody was about to commit is there, and ends its job then, however late it is;
@@ -80,7 +95,7 @@ impl Engine {
         loop {
             match archive::committed(storage, location, job.id).await {
                 Err(error) if error.code() == FailureCode::Unreachable && self.clock.now() < job.deadline => {
-                    self.clock.sleep_until(self.clock.now() + PAUSE).await;
+                    time::sleep(PAUSE).await;
                 }
                 found => return found.map_err(|error| End::failed(error.code(), &error)),
             }
@@ -151,7 +166,7 @@ impl Engine {
 
     /// Leaves the job unfinished only if there is no backup, and nothing of it in the store.
     pub(super) async fn give_up_backup(&self, id: PartitionId, job: &BackupJob) -> Result<(), LedgerError> {
-        let Ok(storage) = self.catalog.open(&job.task.storage) else { return Ok(()) };
+        let Ok(storage) = self.open(&job.task.storage).await else { return Ok(()) };
         if job.state == State::Committing && matches!(self.is_settled(id, job, &storage).await, Ok(true)) {
             return Ok(());
         }
@@ -163,9 +178,15 @@ impl Engine {
     async fn discard_attempt(&self, id: PartitionId, job: &BackupJob) -> Result<(), LedgerError> {
         let latest = self.ledger.partition(id).await?.and_then(|record| record.backup).filter(|mine| mine.id == job.id);
         let Some(location) = latest.and_then(|mine| mine.task.attempt) else { return Ok(()) };
-        let Ok(storage) = self.catalog.open(&job.task.storage) else { return Ok(()) };
-        if let Err(error) = archive::discard(&storage, &location).await {
-            tracing::warn!(partition = %id, %location, error = words(&error), "data without metadata is left");
+        let Ok(storage) = self.open(&job.task.storage).await else { return Ok(()) };
+        match time::timeout(HUNG, archive::discard(&storage, &location)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(partition = %id, %location, error = words(&error), "data without metadata is left");
+            }
+            Err(_late) => {
+                tracing::warn!(partition = %id, %location, "the storage hangs; data without metadata may be left");
+            }
         }
         Ok(())
     }

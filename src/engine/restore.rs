@@ -10,7 +10,7 @@ use super::{
 use crate::{
     archive::{Archive, ExtractError, Sink, SinkFile},
     domain::{Entry, Failure, FailureCode, PartitionId, words},
-    job::{Event, RestoreJob, Restored},
+    job::{Event, RestoreJob, Restored, State},
     ledger::{LedgerError, PartitionRecord},
     source::{FileSink, Sealed, Source, SourceError, Staging},
 };
@@ -42,8 +42,13 @@ impl Engine {
     async fn stage(&self, hosted: &Hosted, job: &RestoreJob) -> Result<Sealed, End> {
         let (source, job_id) = (hosted.source.clone(), job.id);
         let staging = blocking(move || source.stage(job_id)).await?;
-        let storage = self.catalog.open(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
+        let storage = self.open(&job.task.storage).await?;
         let archive = Archive::open(&storage, &job.task.point.location).await.map_err(|e| End::failed(e.code(), &e))?;
+        if archive.point().id != job.task.point.id {
+            let message =
+                format!("another backup lies at '{}' than when the restore was accepted", archive.point().location);
+            return Err(End::Failed(Failure::new(FailureCode::Damaged, message)));
+        }
         let Tree(staging) = archive.extract(Tree(staging)).await.map_err(|e| extract_failed(&e))?;
         Ok(blocking(move || staging.seal()).await?)
     }
@@ -52,7 +57,7 @@ impl Engine {
     async fn swap(&self, hosted: &Hosted, job: &RestoreJob, sealed: Sealed) -> Result<(), End> {
         let (source, job_id) = (hosted.source.clone(), job.id);
         let swapped = blocking(move || match sealed.swap() {
-            Err(error) if restored_job(&source) != Some(job_id) => Err(error),
+            Err(error) if !matches!(restored_job(&source), Ok(Some(done)) if done == job_id) => Err(error),
             _ => Ok(()),
         });
         swapped.await?;
@@ -73,16 +78,18 @@ impl Engine {
 
     /// Finishes or undoes a swap that a crash cut short, and tells the job that was at it.
     pub(super) async fn recover_restore(&self, hosted: &Hosted) -> Result<(), LedgerError> {
-        let source = hosted.source.clone();
+        let (id, source) = (hosted.partition.id, hosted.source.clone());
         let restored = blocking(move || restored_job(&source)).await;
-        self.complete_if_swapped(hosted.partition.id, restored).await
-    }
-
-    async fn complete_if_swapped(&self, id: PartitionId, restored: Option<Uuid>) -> Result<(), LedgerError> {
         let job = self.ledger.partition(id).await?.and_then(|record| record.restore);
-        match job {
-            Some(job) if restored == Some(job.id) && job.state.is_active() => self.complete_restore(id, &job).await,
-            _ => Ok(()),
+        let Some(job) = job.filter(|job| job.state.is_active()) else { return Ok(()) };
+        match restored {
+            Ok(restored) if restored == Some(job.id) => self.complete_restore(id, &job).await,
+            // Begun again it could swap again, and the undo point would be lost.
+            Err(error) if job.state == State::Committing => {
+                let message = format!("it cannot be told whether the state was replaced: {}", words(&error));
+                self.end_restore(id, job.id, Event::Fail(Failure::new(FailureCode::Other, message))).await
+            }
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 
@@ -104,14 +111,11 @@ fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<Restored>) {
 
 /// Puts a state in order after a swap that did not return, and tells which restore it now holds. What cannot be cleared
 /// up is only left over: whether the swap happened does not depend on it.
-fn restored_job(source: &Source) -> Option<Uuid> {
+fn restored_job(source: &Source) -> Result<Option<Uuid>, SourceError> {
     if let Err(error) = source.recover() {
         tracing::error!(error = %words(&error), "what an interrupted restore left cannot be cleared up");
     }
-    source.restored_job().unwrap_or_else(|error| {
-        tracing::error!(error = %words(&error), "the mark of the latest restore cannot be read");
-        None
-    })
+    source.restored_job()
 }
 
 /// A staging tree as the sink of an archive.

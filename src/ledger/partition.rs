@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ledger, LedgerError, Revision, Versioned};
 use crate::{
-    domain::{Epoch, PartitionId},
+    domain::{Epoch, PartitionId, words},
     job::{BackupJob, RestoreJob},
 };
 
@@ -72,8 +72,11 @@ impl Ledger {
         let records = self.run(|store| store.list(PREFIX)).await?;
         let mut busy = Vec::new();
         for (key, record) in records {
-            if decode(&key, &record)?.is_busy() {
-                busy.extend(partition_of(&key));
+            match decode(&key, &record) {
+                Ok(record) if record.is_busy() => busy.extend(partition_of(&key)),
+                Ok(_) => {}
+                // The other partitions must not wait for this one; whoever asks for it is told.
+                Err(error) => tracing::error!(key, error = words(&error), "a partition's record cannot be read"),
             }
         }
         Ok(busy)
@@ -164,7 +167,7 @@ mod tests {
     use crate::{
         domain::{AzureBlob, PartitionId, Secret, StorageSpec},
         job::{BackupJob, BackupTask},
-        ledger::{Embedded, Ledger},
+        ledger::{Embedded, Ledger, LedgerError},
     };
 
     const ID: PartitionId = PartitionId(Uuid::from_u128(7));
@@ -212,5 +215,15 @@ mod tests {
             result.unwrap();
         }
         assert_eq!(ledger.partition(ID).await.unwrap().unwrap().lsn, 20);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_read_stops_nobody_else() {
+        let ledger = ledger();
+        ledger.change_partition(ID, DateTime::UNIX_EPOCH, |record| record.backup = Some(job())).await.unwrap();
+        let other = PartitionId(Uuid::from_u128(8));
+        ledger.run(move |store| store.put(&super::key(other), 0, b"{}")).await.unwrap();
+        assert_eq!(ledger.busy_partitions().await.unwrap(), [ID]);
+        assert!(matches!(ledger.partition(other).await, Err(LedgerError::Decode { .. })));
     }
 }

@@ -223,9 +223,13 @@ impl Annex {
         Ok(Recovered::Discarded)
     }
 
-    /// The job whose swap completed last.
+    /// The job whose swap happened last, whether or not what came after it could be done.
     pub(super) fn restored_job(&self) -> Result<Option<Uuid>, SourceError> {
-        Ok(self.read(RESTORED)?.map(|intent| intent.job))
+        let staging = self.stat(&self.dir, STAGING)?.map(|stat| stat.st_ino);
+        match self.read(INTENT)? {
+            Some(intent) if self.has_swapped(&intent, staging)? => Ok(Some(intent.job)),
+            _ => Ok(self.read(RESTORED)?.map(|intent| intent.job)),
+        }
     }
 
     fn declare(&self, intent: &Intent) -> Result<(), SourceError> {

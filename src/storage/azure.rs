@@ -38,6 +38,8 @@ use requests::Requests;
 use trouble::Trouble;
 use upload::AzureUpload;
 
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(5);
 /// A question that brings no byte for so long has failed, and none is asked again after so long. A small write is one.
 const QUESTION: Duration = Duration::from_secs(20);
@@ -97,7 +99,9 @@ fn builder(account: &Account, container: &str) -> object_store::Result<Microsoft
 }
 
 fn retry(retry_timeout: Duration) -> RetryConfig {
-    RetryConfig { backoff: BackoffConfig::default(), max_retries: 10, retry_timeout }
+    // Only time ends it: each pause is drawn from 0.2 s up to three times the one before, so their number says nothing.
+    let backoff = BackoffConfig { init_backoff: FIRST_PAUSE, max_backoff: LONGEST_PAUSE, base: 3.0 };
+    RetryConfig { backoff, max_retries: usize::MAX, retry_timeout }
 }
 
 /// A write that must be the first of its name.

@@ -264,6 +264,16 @@ async fn an_operation_that_does_not_finish_in_time_is_504() {
     assert_eq!(json_of(response).await["Error"]["Code"], "FABRIC_E_TIMEOUT");
 }
 
+#[tokio::test]
+async fn a_list_that_nobody_means_is_refused_before_it_costs_anything() {
+    let body = format!(r#"{{"Schedule": {{"ScheduleKind": "TimeBased", "RunTimes": [{}0]}}}}"#, "0,".repeat(1_000_000));
+    let request = Request::post("/BackupRestore/BackupPolicies/$/Create?api-version=6.4");
+    let request = request.header("Content-Type", "application/json").body(Body::from(body)).unwrap();
+    let (status, message) = of(send(says(), request).await).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(message, "Schedule.RunTimes: has 1000001 items, more than 1000.");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_arrive_in_time_is_504() {
     let uri = format!("/Partitions/{PARTITION}/$/Backup?api-version=6.4&timeout=7");

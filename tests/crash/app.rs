@@ -171,14 +171,14 @@ impl App {
     }
 
     async fn bring_back(&self, point: &BackupPoint) -> Tree {
-        let storage = self.catalog.open(&self.node.storage()).unwrap();
+        let storage = self.catalog.open(&self.node.storage()).await.unwrap();
         let archive = Archive::open(&storage, &point.location).await.unwrap();
         archive.extract(Memory::default()).await.unwrap().tree()
     }
 
     /// What the store holds beyond the two objects of each listed backup.
     pub(crate) async fn orphans(&self) -> Vec<String> {
-        let storage = self.catalog.open(&self.node.storage()).unwrap();
+        let storage = self.catalog.open(&self.node.storage()).await.unwrap();
         let mut kept = Vec::new();
         for (point, _) in self.listed().await {
             let keys = Keys::of(&point.location).unwrap();

@@ -18,10 +18,7 @@ use object_store::{
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use super::{ATTEMPT, Account, QUESTION, TRANSFER, Trouble, page::Page};
-
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+use super::{ATTEMPT, Account, FIRST_PAUSE, LONGEST_PAUSE, QUESTION, TRANSFER, Trouble, page::Page};
 
 pub(super) struct Requests {
     client: HttpClient,
