@@ -1,7 +1,15 @@
 //! The program as its user meets it: what it prints and which exit code it ends with.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 struct Run {
     code: Option<i32>,
@@ -471,4 +479,20 @@ fn the_schema_of_the_configuration_accepts_what_is_accepted_and_names_every_tabl
     assert!(!validator.is_valid(&toml::from_str(&text.replace("path", "pat")).unwrap()));
     assert!(!validator.is_valid(&toml::from_str("max_jobs = 0").unwrap()));
     assert_eq!(run.code, Some(0));
+}
+
+#[test]
+fn told_to_stop_it_ends_with_0_and_leaves_what_it_did() {
+    let directory = tempfile::tempdir().unwrap();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_fabric-backup"));
+        program.current_dir(&directory).args(["serve", "--listen", "127.0.0.1:0"]);
+        let mut serving = program.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(serving.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+        assert!(first.starts_with("fabric-backup listens on http://127.0.0.1:"), "{first}");
+        kill_process(Pid::from_child(&serving), signal).unwrap();
+        assert_eq!(serving.wait().unwrap().code(), Some(0), "{signal:?}");
+    }
+    assert!(directory.path().join("fabric-backup-data/ledger.redb").is_file());
 }

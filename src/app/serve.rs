@@ -59,7 +59,7 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     reconciler.recover().await?;
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);
-    let mut jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
+    let jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
     let partitions = settings.partitions.iter().map(|hosted| hosted.partition.clone()).collect();
     let router = api::service(Ops::new(partitions, catalog, ledger, clock.clone()), clock);
     if !listener.local_addr()?.ip().is_loopback() {
@@ -69,12 +69,13 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
         tracing::warn!(%error, "nobody reads standard output");
     }
     tokio::spawn(stop_on(signals, stop));
-    tokio::select! {
-        served = serve(listener, router, stopped.clone()) => served?,
+    let serving = async { Ok(serve(listener, router, stopped.clone()).await?) };
+    let working = async {
         // Accepting what nobody will do is worse than being started anew.
-        _ = &mut jobs, if !*stopped.borrow() => return Err(ServeError::Jobs),
-    }
-    jobs.await.map_err(|_panic| ServeError::Jobs)
+        if jobs.await.is_err() || !*stopped.borrow() { Err(ServeError::Jobs) } else { Ok(()) }
+    };
+    tokio::try_join!(serving, working)?;
+    Ok(())
 }
 
 /// Answers requests until told to stop, then lets the open ones end.
