@@ -165,6 +165,14 @@ fn not_configured(id: PartitionId) -> Failure {
     Failure::new(FailureCode::NotFound, message)
 }
 
+/// Runs blocking work off the async threads; a panic there goes on here.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
 #[cfg(test)]
 #[path = "engine/engine_tests.rs"]
 pub(crate) mod tests;

@@ -7,9 +7,8 @@ use tokio::time;
 use uuid::Uuid;
 
 use super::{
-    Engine, HUNG, Hosted,
+    Engine, HUNG, Hosted, blocking,
     end::{self, End, source_failed},
-    restore::blocking,
 };
 use crate::{
     archive::{self, BlockSize, Draft, PackError, Packer, Place, Staged, Storage, Upload, WriteError},

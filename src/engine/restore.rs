@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::{
-    Engine, Hosted,
+    Engine, Hosted, blocking,
     end::{self, End, source_failed},
 };
 use crate::{
@@ -163,12 +163,4 @@ fn expired(job: &RestoreJob) -> Failure {
         "not restored within {minutes} minutes, the partition is as it was; ask again with a greater RestoreTimeout"
     );
     Failure::new(FailureCode::Timeout, message)
-}
-
-/// Runs blocking work off the async threads; a panic there goes on here.
-pub(super) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
 }

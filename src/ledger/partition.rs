@@ -59,12 +59,7 @@ impl PartitionRecord {
 impl Ledger {
     /// The record of a partition; none before its first job.
     pub async fn partition(&self, id: PartitionId) -> Result<Option<PartitionRecord>, LedgerError> {
-        let key = key(id);
-        let found = self.run({
-            let key = key.clone();
-            move |store| store.get(&key)
-        });
-        found.await?.map(|record| decode(&key, &record)).transpose()
+        Ok(self.read_partition(id).await?.map(|(_, record)| record))
     }
 
     /// The partitions that have unfinished jobs.
@@ -91,7 +86,8 @@ impl Ledger {
         mut change: impl FnMut(&mut PartitionRecord) -> Result<R, E>,
     ) -> Result<Result<R, E>, LedgerError> {
         loop {
-            let (revision, mut record) = self.partition_or_first(id, now).await?;
+            let found = self.read_partition(id).await?;
+            let (revision, mut record) = found.unwrap_or_else(|| (0, PartitionRecord::first_seen(now)));
             let result = match change(&mut record) {
                 Ok(result) => result,
                 Err(refusal) => return Ok(Err(refusal)),
@@ -115,20 +111,13 @@ impl Ledger {
         Ok(result.unwrap_or_else(|never| match never {}))
     }
 
-    async fn partition_or_first(
-        &self,
-        id: PartitionId,
-        now: DateTime<Utc>,
-    ) -> Result<(Revision, PartitionRecord), LedgerError> {
+    async fn read_partition(&self, id: PartitionId) -> Result<Option<(Revision, PartitionRecord)>, LedgerError> {
         let key = key(id);
         let found = self.run({
             let key = key.clone();
             move |store| store.get(&key)
         });
-        match found.await? {
-            Some(record) => Ok((record.revision, decode(&key, &record)?)),
-            None => Ok((0, PartitionRecord::first_seen(now))),
-        }
+        found.await?.map(|found| Ok((found.revision, decode(&key, &found)?))).transpose()
     }
 
     async fn put_partition(
