@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::PartitionKind;
+use super::{PartitionKind, PolicyName, StoreId};
 
 /// Counts the lives of a partition: greater is later, the data-loss version first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,4 +63,51 @@ impl BackupPoint {
     pub fn is_full(&self) -> bool {
         self.parent.is_none()
     }
+}
+
+/// The newest backup of the chain that the next incremental one of a partition would go on with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainTip {
+    /// The backup.
+    pub backup: Parent,
+    /// The identity of the full backup that the chain starts with.
+    pub chain_id: Uuid,
+    /// How many incremental backups it has.
+    pub incrementals: u32,
+    /// The storage it lies in.
+    pub store: StoreId,
+    /// The policy that the backup was made for.
+    pub policy: PolicyName,
+    /// The partition's life it was taken in.
+    pub epoch: Epoch,
+    /// When it was complete.
+    pub completed: DateTime<Utc>,
+}
+
+/// Which kind of backup is due, as it was decided. A writer that cannot make an incremental one makes a full one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// One that stands alone.
+    Full(WhyFull),
+    /// What changed since this one.
+    Incremental(Parent),
+}
+
+/// Why a full backup is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WhyFull {
+    /// Requested backups always are.
+    Requested,
+    /// There is no backup to go on from.
+    NoBase,
+    /// The one before lies in another storage.
+    OtherStore,
+    /// The one before was made for another policy.
+    OtherPolicy,
+    /// The policy was changed, enabled or resumed since.
+    NewStart,
+    /// The partition was restored since.
+    NewEpoch,
+    /// The chain has as many incremental backups as the policy allows.
+    ChainIsLong,
 }

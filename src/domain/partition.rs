@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ApplicationName, ServiceName, StorageSpec};
+use super::{ApplicationName, Entity, ServiceName, StorageSpec};
 
 /// A partition's GUID. Any case, with or without braces, is the same partition; it prints in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,6 +58,13 @@ pub struct Partition {
     pub manifest_version: String,
     /// Only the partitions of stateful services with persisted state can be backed up.
     pub persisted: bool,
-    /// Where backups go when the request names no storage.
+    /// Where backups go when neither the request nor a policy names a storage.
     pub default_storage: Option<StorageSpec>,
+}
+
+impl Partition {
+    /// The partition as something that a policy can cover.
+    pub fn entity(&self) -> Entity {
+        Entity::Partition(self.application.clone(), self.service.clone(), self.id)
+    }
 }

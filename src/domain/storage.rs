@@ -20,6 +20,12 @@ pub enum StorageSpec {
     ManagedIdentity(ManagedIdentity),
 }
 
+/// Which place a storage is, whoever may enter it: two descriptions of one container or directory have the same id, however
+/// their credentials differ. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoreId(pub String);
+
 impl StorageSpec {
     /// How many bytes its texts have together.
     pub fn text_len(&self) -> usize {
