@@ -64,10 +64,10 @@ impl Engine {
         }
         let Some(record) = self.ledger.partition(id).await? else { return Ok(()) };
         if let Some(job) = record.restore.filter(|job| job.state.is_active()) {
-            self.run_restore(hosted, &job).await?;
+            Box::pin(self.run_restore(hosted, &job)).await?;
         }
         if let Some(job) = record.backup.filter(|job| job.state.is_active()) {
-            self.run_backup(hosted, &job).await?;
+            Box::pin(self.run_backup(hosted, &job)).await?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::{BackupPoint, Failure, Location, StorageSpec};
+use crate::domain::{BackupPoint, Failure, Location, PolicyName, StorageSpec, Wanted, WhyFull};
 
 /// A backup of one partition.
 pub type BackupJob = Job<BackupTask, BackupPoint>;
@@ -32,6 +32,9 @@ pub struct Job<Task, Outcome> {
     pub task: Task,
     /// How far it has come.
     pub state: State<Outcome>,
+    /// Whether it was told to end. It then fails, at whatever stage it is, and leaves nothing.
+    #[serde(default)]
+    pub cancelled: bool,
 }
 
 /// What a backup is asked to do.
@@ -44,12 +47,22 @@ pub struct BackupTask {
     /// What the running attempt leaves out, in words: sockets and devices.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The policy whose backup it is: the one in force when it was accepted, if the backup goes to that policy's storage.
+    #[serde(default)]
+    pub policy: Option<PolicyName>,
+    /// Which kind of backup was decided on.
+    #[serde(default = "requested")]
+    pub wanted: Wanted,
+}
+
+fn requested() -> Wanted {
+    Wanted::Full(WhyFull::Requested)
 }
 
 impl BackupTask {
-    /// A backup that nobody has begun.
+    /// A requested backup that nobody has begun, made for no policy.
     pub fn new(storage: StorageSpec) -> Self {
-        Self { storage, attempt: None, notes: Vec::new() }
+        Self { storage, attempt: None, notes: Vec::new(), policy: None, wanted: requested() }
     }
 }
 
@@ -60,6 +73,9 @@ pub struct RestoreTask {
     pub storage: StorageSpec,
     /// The backup, as its metadata told when the restore was accepted.
     pub point: BackupPoint,
+    /// Whether nobody asked for it: the partition lost its state and its policy says to restore.
+    #[serde(default)]
+    pub automatic: bool,
 }
 
 /// What a restore that succeeded leaves to say.
@@ -168,7 +184,7 @@ impl<O> Event<O> {
 impl<T, O> Job<T, O> {
     /// A job as it is accepted.
     pub fn new(id: Uuid, requested: DateTime<Utc>, deadline: DateTime<Utc>, task: T) -> Self {
-        Self { id, requested, deadline, task, state: State::Accepted }
+        Self { id, requested, deadline, task, state: State::Accepted, cancelled: false }
     }
 
     /// Moves the job on, or leaves it as it was.

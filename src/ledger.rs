@@ -7,15 +7,25 @@
 //! Values hold the storage credentials of jobs. The file is readable by its owner only; sealing them is part of the
 //! control plane that is still to come (docs/API.md says so).
 
+mod cleanup;
+mod controls;
 mod embedded;
+mod once;
 mod partition;
+mod policies;
+mod records;
+mod retention;
 
 use std::{path::Path, sync::Arc};
 
 use tokio::sync::watch;
 
+pub use cleanup::Cleanup;
 pub use embedded::Embedded;
-pub use partition::PartitionRecord;
+pub use once::{Once, Outcome};
+pub use partition::{PartitionRecord, Wrote};
+pub use policies::{Deletion, PolicyRecord};
+pub use retention::{Blocked, RetentionRecord};
 
 /// Why the ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -57,29 +67,42 @@ pub enum LedgerError {
     },
 }
 
-/// Counts the writes of one record; 0 is a record that does not exist.
+/// Grows with every commit of the store, so that no two lives of a record are taken for one another; 0 is a record that
+/// does not exist.
 pub type Revision = u64;
 
 /// A record and its revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versioned {
-    /// Grows by one with every put.
+    /// That of the commit which wrote it.
     pub revision: Revision,
-    /// The bytes as they were put.
+    /// The bytes as they were written.
     pub value: Vec<u8>,
+}
+
+/// What becomes of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its key.
+    pub key: String,
+    /// The revision that it must still have.
+    pub seen: Revision,
+    /// What it shall be; none deletes it.
+    pub value: Option<Vec<u8>>,
 }
 
 /// What a ledger store must do. Blocking.
 ///
-/// A contract for every adapter: `put` is atomic and durable when it returns; a `get` sees every `put` that returned
-/// before it; `list` is in key order and sees one moment.
+/// A contract for every adapter: `commit` makes all of its changes or none, and they are durable when it returns; a `get`
+/// sees every `commit` that returned before it; `list` is in key order and sees one moment.
 pub trait KeyValue: Send + Sync + 'static {
     /// The record under `key`.
     fn get(&self, key: &str) -> Result<Option<Versioned>, LedgerError>;
-    /// Every record whose key starts with `prefix`.
-    fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, LedgerError>;
-    /// Writes the record if it still has the revision `seen`; otherwise [`LedgerError::Conflict`].
-    fn put(&self, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError>;
+    /// The records whose keys start with `prefix` and come after `after`, at most `limit` of them.
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versioned)>, LedgerError>;
+    /// Makes the changes, of different records, if each record still has the revision that was seen; otherwise
+    /// [`LedgerError::Conflict`].
+    fn commit(&self, changes: &[Change]) -> Result<(), LedgerError>;
 }
 
 /// The ledger. Cheap to clone.

@@ -120,7 +120,7 @@ impl Node {
     async fn ask_restore(&self, from: PartitionId, to: PartitionId) -> Uuid {
         let State::Succeeded(done) = self.backup(from).await else { panic!("no backup to restore") };
         let ((now, deadline), storage) = (self.deadline(), storage(self.root.path()));
-        let task = RestoreTask { storage, point: done };
+        let task = RestoreTask { storage, point: done, automatic: false };
         let job = RestoreJob::new(self.clock.uuid(), now, deadline, task);
         self.change(to, |record| record.restore = Some(job.clone())).await;
         job.id

@@ -2,6 +2,7 @@
 
 use std::{
     fs::OpenOptions,
+    ops::Bound,
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -12,9 +13,11 @@ use redb::{
     backends::{FileBackend, InMemoryBackend},
 };
 
-use super::{KeyValue, LedgerError, Revision, Versioned};
+use super::{Change, KeyValue, LedgerError, Revision, Versioned};
 
 const RECORDS: TableDefinition<&str, (u64, &[u8])> = TableDefinition::new("records");
+/// One row: the revision of the latest commit.
+const LATEST: TableDefinition<(), u64> = TableDefinition::new("latest");
 
 /// Records in one redb file, or in memory.
 ///
@@ -71,12 +74,26 @@ impl Embedded {
     }
 }
 
-/// The table must exist before the first reader comes.
+/// The tables must exist before the first reader comes.
 fn prepared(database: Database) -> Result<Database, redb::Error> {
     let write = database.begin_write()?;
-    write.open_table(RECORDS)?;
+    {
+        let (records, mut latest) = (write.open_table(RECORDS)?, write.open_table(LATEST)?);
+        if latest.get(())?.is_none() {
+            latest.insert((), greatest(&records)?)?;
+        }
+    }
     write.commit()?;
     Ok(database)
+}
+
+/// Files that were written before there was a latest revision count each record for itself.
+fn greatest(records: &impl ReadableTable<&'static str, (u64, &'static [u8])>) -> Result<Revision, redb::Error> {
+    let mut greatest = 0;
+    for record in records.iter()? {
+        greatest = record?.1.value().0.max(greatest);
+    }
+    Ok(greatest)
 }
 
 fn read(database: &Database, key: &str) -> Result<Option<Versioned>, redb::Error> {
@@ -84,10 +101,16 @@ fn read(database: &Database, key: &str) -> Result<Option<Versioned>, redb::Error
     Ok(table.get(key)?.map(|record| versioned(record.value())))
 }
 
-fn scan(database: &Database, prefix: &str) -> Result<Vec<(String, Versioned)>, redb::Error> {
+fn scan(
+    database: &Database,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, Versioned)>, redb::Error> {
     let table = database.begin_read()?.open_table(RECORDS)?;
+    let start = after.map_or(Bound::Included(prefix), |after| Bound::Excluded(after.max(prefix)));
     let mut found = Vec::new();
-    for record in table.range(prefix..)? {
+    for record in table.range::<&str>((start, Bound::Unbounded))?.take(limit) {
         let (key, value) = record?;
         if !key.value().starts_with(prefix) {
             break;
@@ -97,20 +120,26 @@ fn scan(database: &Database, prefix: &str) -> Result<Vec<(String, Versioned)>, r
     Ok(found)
 }
 
-/// Whether the record was written; false when its revision is not `seen`. redb has one writer at a time, so no
-/// other write can come between the look and the insert.
-fn replace(database: &Database, key: &str, seen: Revision, value: &[u8]) -> Result<bool, redb::Error> {
+/// Makes all changes, or none: then the key of the first whose record does not have the revision that was seen. redb has
+/// one writer at a time, so no other write can come between the look and the change.
+fn replace(database: &Database, changes: &[Change]) -> Result<Result<(), String>, redb::Error> {
     let write = database.begin_write()?;
     {
-        let mut table = write.open_table(RECORDS)?;
-        let current = table.get(key)?.map_or(0, |record| record.value().0);
-        if current != seen {
-            return Ok(false);
+        let (mut records, mut latest) = (write.open_table(RECORDS)?, write.open_table(LATEST)?);
+        let revision = latest.get(())?.map_or(0, |latest| latest.value()) + 1;
+        latest.insert((), revision)?;
+        for Change { key, seen, value } in changes {
+            if records.get(key.as_str())?.map_or(0, |record| record.value().0) != *seen {
+                return Ok(Err(key.clone()));
+            }
+            match value {
+                Some(value) => drop(records.insert(key.as_str(), (revision, value.as_slice()))?),
+                None => drop(records.remove(key.as_str())?),
+            }
         }
-        table.insert(key, (seen + 1, value))?;
     }
     write.commit()?;
-    Ok(true)
+    Ok(Ok(()))
 }
 
 fn versioned((revision, value): (u64, &[u8])) -> Versioned {
@@ -127,16 +156,14 @@ impl KeyValue for Embedded {
         self.run(|database| read(database, key)).map_err(failed("read", key))
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, LedgerError> {
-        self.run(|database| scan(database, prefix)).map_err(failed("list", prefix))
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versioned)>, LedgerError> {
+        self.run(|database| scan(database, prefix, after, limit)).map_err(failed("list", prefix))
     }
 
-    fn put(&self, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError> {
-        if self.run(|database| replace(database, key, seen, value)).map_err(failed("write", key))? {
-            Ok(())
-        } else {
-            Err(LedgerError::Conflict { key: key.to_owned() })
-        }
+    fn commit(&self, changes: &[Change]) -> Result<(), LedgerError> {
+        let key = changes.first().map_or("", |change| change.key.as_str());
+        let done = self.run(|database| replace(database, changes)).map_err(failed("write", key))?;
+        done.map_err(|key| LedgerError::Conflict { key })
     }
 }
 
@@ -154,14 +181,26 @@ mod tests {
     use redb::{Database, StorageBackend, backends::InMemoryBackend};
 
     use super::Embedded;
-    use crate::ledger::{KeyValue, LedgerError};
+    use crate::ledger::{Change, KeyValue, LedgerError, Revision};
+
+    fn put(store: &Embedded, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError> {
+        store.commit(&[change(key, seen, Some(value))])
+    }
+
+    fn change(key: &str, seen: Revision, value: Option<&[u8]>) -> Change {
+        Change { key: key.to_owned(), seen, value: value.map(<[u8]>::to_vec) }
+    }
+
+    fn keys(store: &Embedded, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        store.list(prefix, after, limit).unwrap().into_iter().map(|(key, _)| key).collect()
+    }
 
     #[test]
     fn a_put_that_saw_an_older_revision_is_refused() {
         let store = Embedded::in_memory().unwrap();
-        store.put("k", 0, b"one").unwrap();
-        assert!(matches!(store.put("k", 0, b"two"), Err(LedgerError::Conflict { .. })));
-        store.put("k", 1, b"two").unwrap();
+        put(&store, "k", 0, b"one").unwrap();
+        assert!(matches!(put(&store, "k", 0, b"two"), Err(LedgerError::Conflict { .. })));
+        put(&store, "k", 1, b"two").unwrap();
         let record = store.get("k").unwrap().unwrap();
         assert_eq!((record.revision, record.value.as_slice()), (2, b"two".as_slice()));
     }
@@ -170,17 +209,48 @@ mod tests {
     fn a_list_holds_the_keys_of_its_prefix_in_order() {
         let store = Embedded::in_memory().unwrap();
         for key in ["b/2", "a/1", "b/1", "c/1"] {
-            store.put(key, 0, b"").unwrap();
+            put(&store, key, 0, b"").unwrap();
         }
-        let keys: Vec<String> = store.list("b/").unwrap().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["b/1", "b/2"]);
+        assert_eq!(keys(&store, "b/", None, usize::MAX), ["b/1", "b/2"]);
+    }
+
+    #[test]
+    fn a_page_begins_after_a_key_whether_that_is_there_or_not() {
+        let store = Embedded::in_memory().unwrap();
+        for key in ["a/1", "b/1", "b/2", "b/4", "c/1"] {
+            put(&store, key, 0, b"").unwrap();
+        }
+        assert_eq!(keys(&store, "b/", Some("b/1"), 1), ["b/2"]);
+        assert_eq!(keys(&store, "b/", Some("b/3"), 9), ["b/4"]);
+        assert_eq!(keys(&store, "b/", Some("a"), 2), ["b/1", "b/2"]);
+        assert_eq!(keys(&store, "b/", Some("c"), 2), [""; 0]);
+    }
+
+    #[test]
+    fn changes_are_made_together_or_not_at_all() {
+        let store = Embedded::in_memory().unwrap();
+        put(&store, "a", 0, b"one").unwrap();
+        let stale = store.commit(&[change("b", 0, Some(b"new")), change("a", 7, None)]);
+        assert!(matches!(stale, Err(LedgerError::Conflict { key }) if key == "a"));
+        assert_eq!(keys(&store, "", None, usize::MAX), ["a"]);
+        store.commit(&[change("b", 0, Some(b"new")), change("a", 1, None)]).unwrap();
+        assert_eq!(keys(&store, "", None, usize::MAX), ["b"]);
+    }
+
+    #[test]
+    fn a_record_that_is_made_anew_is_not_taken_for_the_one_before() {
+        let store = Embedded::in_memory().unwrap();
+        put(&store, "k", 0, b"one").unwrap();
+        store.commit(&[change("k", 1, None)]).unwrap();
+        put(&store, "k", 0, b"another").unwrap();
+        assert!(matches!(put(&store, "k", 1, b"two"), Err(LedgerError::Conflict { .. })));
     }
 
     #[test]
     fn records_outlive_the_process_in_a_file_only_its_owner_can_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.redb");
-        Embedded::open(&path).unwrap().put("k", 0, b"v").unwrap();
+        put(&Embedded::open(&path).unwrap(), "k", 0, b"v").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Embedded::open(&path).unwrap().get("k").unwrap().unwrap().value, b"v");
     }
@@ -230,12 +300,12 @@ mod tests {
         let backend = disk.clone();
         let open = move || Ok(Database::builder().create_with_backend(backend.clone())?);
         let store = Embedded::over(open).unwrap();
-        store.put("k", 0, b"one").unwrap();
+        put(&store, "k", 0, b"one").unwrap();
         disk.full.store(true, Ordering::SeqCst);
-        assert!(store.put("k", 1, b"two").is_err());
-        assert!(store.put("k", 1, b"two").is_err());
+        assert!(put(&store, "k", 1, b"two").is_err());
+        assert!(put(&store, "k", 1, b"two").is_err());
         disk.full.store(false, Ordering::SeqCst);
-        store.put("k", 1, b"two").unwrap();
+        put(&store, "k", 1, b"two").unwrap();
         assert_eq!(store.get("k").unwrap().unwrap().value, b"two");
     }
 }

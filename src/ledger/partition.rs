@@ -2,14 +2,17 @@
 //!
 //! Both jobs are in one record so that "no backup while a restore runs" is one compare-and-swap.
 
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, LedgerError, Revision, Versioned};
+use super::{
+    Ledger, LedgerError, Once, Outcome,
+    records::{Record, decode, put, settled},
+};
 use crate::{
-    domain::{Epoch, PartitionId, words},
+    domain::{ChainTip, DataLoss, Entity, Epoch, PartitionId, PolicyName, RunLog, StoreId, words},
     job::{BackupJob, RestoreJob},
 };
 
@@ -24,6 +27,36 @@ pub struct PartitionRecord {
     pub backup: Option<BackupJob>,
     /// The latest restore that was asked for.
     pub restore: Option<RestoreJob>,
+    /// The latest backup that was due by schedule.
+    #[serde(default)]
+    pub scheduled: Option<BackupJob>,
+    /// How the backups by schedule went.
+    #[serde(default)]
+    pub runs: RunLog,
+    /// What the next incremental backup may go on from.
+    #[serde(default)]
+    pub tip: Option<ChainTip>,
+    /// The partition with the names that it lies under, once it was seen; outlives its place in the configuration.
+    #[serde(default)]
+    pub entity: Option<Entity>,
+    /// Which policies made backups of it, and where.
+    #[serde(default)]
+    pub wrote: BTreeSet<Wrote>,
+    /// Whether its state was ever seen with anything in it.
+    #[serde(default)]
+    pub had_state: bool,
+    /// Its state is gone and somebody has to decide what becomes of it.
+    #[serde(default)]
+    pub data_loss: Option<DataLoss>,
+}
+
+/// A policy that made backups in a storage.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Wrote {
+    /// The policy.
+    pub policy: PolicyName,
+    /// The storage.
+    pub store: StoreId,
 }
 
 impl PartitionRecord {
@@ -35,6 +68,13 @@ impl PartitionRecord {
             lsn: 0,
             backup: None,
             restore: None,
+            scheduled: None,
+            runs: RunLog::default(),
+            tip: None,
+            entity: None,
+            wrote: BTreeSet::new(),
+            had_state: false,
+            data_loss: None,
         }
     }
 
@@ -43,38 +83,48 @@ impl PartitionRecord {
         Epoch { data_loss: now.timestamp_micros().max(self.epoch.data_loss + 1), ..self.epoch }
     }
 
-    /// Whether a job of either kind is not finished.
+    /// Whether a job of any kind is not finished.
     pub fn is_busy(&self) -> bool {
-        self.backup.as_ref().is_some_and(|job| job.state.is_active())
+        self.backups().any(|job| job.state.is_active())
             || self.restore.as_ref().is_some_and(|job| job.state.is_active())
     }
 
     /// Whether someone took such a job and has not ended it.
     pub fn has_begun(&self) -> bool {
-        self.backup.as_ref().is_some_and(|job| job.state.has_begun())
+        self.backups().any(|job| job.state.has_begun())
             || self.restore.as_ref().is_some_and(|job| job.state.has_begun())
+    }
+
+    /// The latest backups, requested and by schedule.
+    pub fn backups(&self) -> impl Iterator<Item = &BackupJob> {
+        self.backup.iter().chain(&self.scheduled)
     }
 }
 
 impl Ledger {
     /// The record of a partition; none before its first job.
     pub async fn partition(&self, id: PartitionId) -> Result<Option<PartitionRecord>, LedgerError> {
-        Ok(self.read_partition(id).await?.map(|(_, record)| record))
+        Ok(self.read(&key(id)).await?.map(|record| record.value))
+    }
+
+    /// Every partition that is remembered. One whose record cannot be read is left out and logged: the others must not wait for
+    /// it, and whoever asks for it is told.
+    pub async fn partitions(&self) -> Result<Vec<(PartitionId, PartitionRecord)>, LedgerError> {
+        let records = self.run(|store| store.list(PREFIX, None, usize::MAX)).await?;
+        let mut partitions = Vec::new();
+        for (key, found) in records {
+            match decode::<PartitionRecord>(key, &found) {
+                Ok(record) => partitions.extend(partition_of(&record.key).map(|id| (id, record.value))),
+                Err(error) => tracing::error!(error = words(&error), "a partition's record cannot be read"),
+            }
+        }
+        Ok(partitions)
     }
 
     /// The partitions that have unfinished jobs.
     pub async fn busy_partitions(&self) -> Result<Vec<PartitionId>, LedgerError> {
-        let records = self.run(|store| store.list(PREFIX)).await?;
-        let mut busy = Vec::new();
-        for (key, record) in records {
-            match decode(&key, &record) {
-                Ok(record) if record.is_busy() => busy.extend(partition_of(&key)),
-                Ok(_) => {}
-                // The other partitions must not wait for this one; whoever asks for it is told.
-                Err(error) => tracing::error!(key, error = words(&error), "a partition's record cannot be read"),
-            }
-        }
-        Ok(busy)
+        let all = self.partitions().await?;
+        Ok(all.into_iter().filter(|(_, record)| record.is_busy()).map(|(id, _)| id).collect())
     }
 
     /// Reads a partition's record, lets `change` decide and change it, and writes it back; done over if somebody else
@@ -85,17 +135,40 @@ impl Ledger {
         now: DateTime<Utc>,
         mut change: impl FnMut(&mut PartitionRecord) -> Result<R, E>,
     ) -> Result<Result<R, E>, LedgerError> {
+        match self.accept(id, now, None, |record| change(record)).await? {
+            Ok(Outcome::Done(result)) => Ok(Ok(result)),
+            Ok(Outcome::Repeated | Outcome::OtherRequest) => {
+                unreachable!("only a request that names itself is recognised")
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// [`Ledger::update_partition`], but a request that was done before is recognised and not done again. What was refused is
+    /// not remembered.
+    pub async fn accept<R, E>(
+        &self,
+        id: PartitionId,
+        now: DateTime<Utc>,
+        once: Option<&Once>,
+        mut change: impl FnMut(&mut PartitionRecord) -> Result<R, E>,
+    ) -> Result<Result<Outcome<R>, E>, LedgerError> {
         loop {
-            let found = self.read_partition(id).await?;
-            let (revision, mut record) = found.unwrap_or_else(|| (0, PartitionRecord::first_seen(now)));
+            let mut changes = Vec::new();
+            if let Some(once) = once {
+                match self.recall(id, now, once).await? {
+                    Ok(remember) => changes.push(remember),
+                    Err(known) => return Ok(Ok(known)),
+                }
+            }
+            let Record { key, revision, value: mut record } = self.read_or_first_seen(id, now).await?;
             let result = match change(&mut record) {
                 Ok(result) => result,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            match self.put_partition(id, revision, &record).await {
-                Ok(()) => return Ok(Ok(result)),
-                Err(LedgerError::Conflict { .. }) => {}
-                Err(error) => return Err(error),
+            changes.push(put(&key, revision, &record)?);
+            if let Some(done) = settled(self.write(changes).await) {
+                return done.map(|()| Ok(Outcome::Done(result)));
             }
         }
     }
@@ -111,26 +184,14 @@ impl Ledger {
         Ok(result.unwrap_or_else(|never| match never {}))
     }
 
-    async fn read_partition(&self, id: PartitionId) -> Result<Option<(Revision, PartitionRecord)>, LedgerError> {
-        let key = key(id);
-        let found = self.run({
-            let key = key.clone();
-            move |store| store.get(&key)
-        });
-        found.await?.map(|found| Ok((found.revision, decode(&key, &found)?))).transpose()
-    }
-
-    async fn put_partition(
+    async fn read_or_first_seen(
         &self,
         id: PartitionId,
-        seen: Revision,
-        record: &PartitionRecord,
-    ) -> Result<(), LedgerError> {
+        now: DateTime<Utc>,
+    ) -> Result<Record<PartitionRecord>, LedgerError> {
         let key = key(id);
-        let value = serde_json::to_vec(record).map_err(|source| LedgerError::Decode { key: key.clone(), source })?;
-        self.run(move |store| store.put(&key, seen, &value)).await?;
-        self.announce();
-        Ok(())
+        let found = self.read(&key).await?;
+        Ok(found.unwrap_or_else(|| Record { key, revision: 0, value: PartitionRecord::first_seen(now) }))
     }
 }
 
@@ -144,10 +205,6 @@ fn partition_of(key: &str) -> Option<PartitionId> {
     key.strip_prefix(PREFIX)?.parse().ok().map(PartitionId)
 }
 
-fn decode(key: &str, record: &Versioned) -> Result<PartitionRecord, LedgerError> {
-    serde_json::from_slice(&record.value).map_err(|source| LedgerError::Decode { key: key.to_owned(), source })
-}
-
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeDelta};
@@ -156,7 +213,7 @@ mod tests {
     use crate::{
         domain::{AzureBlob, PartitionId, Secret, StorageSpec},
         job::{BackupJob, BackupTask},
-        ledger::{Embedded, Ledger, LedgerError},
+        ledger::{Change, Embedded, Ledger, LedgerError},
     };
 
     const ID: PartitionId = PartitionId(Uuid::from_u128(7));
@@ -211,7 +268,8 @@ mod tests {
         let ledger = ledger();
         ledger.change_partition(ID, DateTime::UNIX_EPOCH, |record| record.backup = Some(job())).await.unwrap();
         let other = PartitionId(Uuid::from_u128(8));
-        ledger.run(move |store| store.put(&super::key(other), 0, b"{}")).await.unwrap();
+        let odd = Change { key: super::key(other), seen: 0, value: Some(b"{}".to_vec()) };
+        ledger.run(move |store| store.commit(&[odd])).await.unwrap();
         assert_eq!(ledger.busy_partitions().await.unwrap(), [ID]);
         assert!(matches!(ledger.partition(other).await, Err(LedgerError::Decode { .. })));
     }

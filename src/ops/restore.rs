@@ -28,7 +28,7 @@ impl Ops {
         let location = parse_location(&request.location)?;
         let metadata = self.catalog.restorable(&storage, &location).await.map_err(Error::of_backup)?;
         let point = restorable(partition, request.backup, &location, metadata)?;
-        self.accept_restore(id, RestoreTask { storage, point }, minutes).await
+        self.accept_restore(id, RestoreTask { storage, point, automatic: false }, minutes).await
     }
 
     /// The latest restore that was asked for; none if there never was one.

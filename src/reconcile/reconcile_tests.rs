@@ -17,7 +17,7 @@ use crate::{
         tests::{Node, ONE, On, TWO, go, hang_at},
     },
     job::State,
-    ledger::{Embedded, KeyValue, Ledger, LedgerError, Revision, Versioned},
+    ledger::{Change, Embedded, KeyValue, Ledger, LedgerError, Versioned},
     storage::faulty::{Call, Verb, Verdict},
 };
 
@@ -130,15 +130,19 @@ impl KeyValue for Full {
         self.store.get(key)
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, LedgerError> {
-        self.store.list(prefix)
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versioned)>, LedgerError> {
+        self.store.list(prefix, after, limit)
     }
 
-    fn put(&self, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError> {
+    fn commit(&self, changes: &[Change]) -> Result<(), LedgerError> {
         if REFUSED.contains(&(self.puts.fetch_add(1, Ordering::SeqCst) + 1)) {
-            return Err(LedgerError::Store { operation: "write", key: key.to_owned(), source: "disk full".into() });
+            return Err(LedgerError::Store {
+                operation: "write",
+                key: changes[0].key.clone(),
+                source: "disk full".into(),
+            });
         }
-        self.store.put(key, seen, value)
+        self.store.commit(changes)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use fabric_backup::ledger::{Embedded, KeyValue, LedgerError, PartitionRecord, Revision, Versioned};
+use fabric_backup::ledger::{Change, Embedded, KeyValue, LedgerError, PartitionRecord, Versioned};
+
+/// What the keys of partitions' records start with.
+const PARTITIONS: &str = "partition/";
 
 /// What happens at the store.
 pub(crate) enum Seen<'a> {
@@ -43,7 +46,7 @@ impl Observed {
 
     /// The records as they are, seen by nobody.
     pub(crate) fn records(&self) -> Vec<PartitionRecord> {
-        self.store.list("").unwrap().iter().map(|(_, record)| read(&record.value)).collect()
+        self.store.list(PARTITIONS, None, usize::MAX).unwrap().iter().map(|(_, record)| read(&record.value)).collect()
     }
 
     fn ask(&self, seen: Seen<'_>) -> Result<(), LedgerError> {
@@ -69,14 +72,15 @@ impl KeyValue for Observed {
         self.store.get(key)
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, LedgerError> {
-        self.store.list(prefix)
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versioned)>, LedgerError> {
+        self.store.list(prefix, after, limit)
     }
 
-    fn put(&self, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError> {
-        let record = read(value);
-        self.ask(Seen::Writing(&record))?;
-        self.store.put(key, seen, value)?;
-        self.ask(Seen::Written(&record))
+    fn commit(&self, changes: &[Change]) -> Result<(), LedgerError> {
+        let partition = changes.iter().filter(|change| change.key.starts_with(PARTITIONS));
+        let records: Vec<_> = partition.filter_map(|change| change.value.as_deref()).map(read).collect();
+        records.iter().try_for_each(|record| self.ask(Seen::Writing(record)))?;
+        self.store.commit(changes)?;
+        records.iter().try_for_each(|record| self.ask(Seen::Written(record)))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use fabric_backup::{
-    ledger::{KeyValue, LedgerError, Revision, Versioned},
+    ledger::{Change, KeyValue, LedgerError, Versioned},
     storage::faulty::{Call, Moment, Observer, Verdict},
 };
 
@@ -59,13 +59,14 @@ impl<K: KeyValue> KeyValue for Watched<K> {
         self.store.get(key)
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<(String, Versioned)>, LedgerError> {
-        self.store.list(prefix)
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versioned)>, LedgerError> {
+        self.store.list(prefix, after, limit)
     }
 
-    fn put(&self, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError> {
+    fn commit(&self, changes: &[Change]) -> Result<(), LedgerError> {
+        let key = changes.first().map_or("", |change| change.key.as_str());
         self.ask(Moment::Before, key)?;
-        self.store.put(key, seen, value)?;
+        self.store.commit(changes)?;
         self.ask(Moment::After, key)
     }
 }
