@@ -133,6 +133,7 @@ impl Attributes {
             ("minimum", "integer", schema.minimum.to_token_stream()),
             ("maximum", "integer", schema.maximum.to_token_stream()),
             ("minLength", "string", schema.min_length.to_token_stream()),
+            ("maxLength", "string", schema.max_length.to_token_stream()),
             ("pattern", "string", schema.pattern.to_token_stream()),
         ] {
             if !bound.is_empty() && !matches!(&schema.kind, Some(Kind::One(kind)) if kind == of) {

@@ -1,20 +1,29 @@
 //! What a service implements, a handler and a route for each operation, and the document.
 
-use heck::ToSnakeCase;
-use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote};
+use heck::{ToSnakeCase, ToUpperCamelCase};
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{ToTokens, format_ident, quote};
 
 use super::{
     fields::{Field, Type},
-    spec::{Operation, Parameter, Place, Problem, Property, RequestBody, Responses, Spec, component, ident, problem},
+    spec::{
+        Kind, Operation, Parameter, Place, Problem, Property, RequestBody, Responses, Spec, component, ident, problem,
+    },
 };
+
+/// The common parameter that each operation writes with the least value that it takes.
+const VERSION: &str = "api-version";
 
 pub(super) fn all(spec: &Spec) -> Result<TokenStream, Problem> {
     let common = spec.common();
     let calls = spec.operations().map(|(path, method, operation)| Call::of(spec, &common, path, method, operation));
     let calls = calls.collect::<Result<Vec<_>, _>>()?;
-    let common = query_struct(spec, &quote!(CommonQuery), &common)?;
+    let common = parameter_struct(spec, &quote!(CommonQuery), Place::Query, &common)?;
     let queries = calls.iter().map(|call| &call.query_struct);
+    let headers = spec.components.parameters.values().filter(|it| it.place == Place::Header).map(|it| {
+        parameter_struct(spec, &format_ident!("{}", it.name.to_upper_camel_case()).to_token_stream(), it.place, &[it])
+    });
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
     let (methods, handlers) = (calls.iter().map(Call::trait_method), calls.iter().map(Call::handler));
     let types = spec.components.schemas.keys().map(|name| format_ident!("{name}")).collect::<Vec<_>>();
     let names = calls.iter().map(|call| &call.name).collect::<Vec<_>>();
@@ -25,6 +34,7 @@ pub(super) fn all(spec: &Spec) -> Result<TokenStream, Problem> {
 
         #common
         #(#queries)*
+        #(#headers)*
 
         /// Every operation.
         pub const OPERATIONS: &[Operation] = &[#(Operation { id: #ids, path: #paths }),*];
@@ -52,9 +62,11 @@ struct Call<'a> {
     method: Ident,
     operation: &'a Operation,
     name: Ident,
+    version: Literal,
     in_path: Vec<Argument>,
     query: Option<Argument>,
     query_struct: Option<TokenStream>,
+    headers: Vec<Argument>,
     body: Option<Argument>,
     status: Ident,
     answer: Option<TokenStream>,
@@ -81,17 +93,20 @@ impl<'a> Call<'a> {
             return problem(&at, "is neither get nor post");
         }
         let (method, name) = (format_ident!("{method}"), ident(&operation.id.to_snake_case(), &at)?);
-        let parameters = parameters(spec, operation, &at)?
-            .into_iter()
-            .filter(|it| !common.iter().any(|common| std::ptr::eq(*common, *it)));
-        let (in_path, own): (Vec<_>, Vec<_>) = parameters.partition(|it| it.place == Place::Path);
+        let parameters = parameters(spec, operation, &at)?;
+        let version = version(&parameters, &at)?;
+        let at_place = |place| parameters.iter().copied().filter(move |it| it.place == place);
+        let in_path: Vec<_> = at_place(Place::Path).collect();
         check_template(path, &in_path, &at)?;
         let in_path = in_path.into_iter().map(|it| Argument::in_path(spec, it, &at)).collect::<Result<_, _>>()?;
+        let own = own(common, at_place(Place::Query), &at)?;
         let query = (!own.is_empty()).then(|| Argument::query(&operation.id));
-        let query_struct = query.as_ref().map(|query| query_struct(spec, &query.rust, &own)).transpose()?;
+        let query_struct =
+            query.as_ref().map(|query| parameter_struct(spec, &query.rust, Place::Query, &own)).transpose()?;
+        let headers = at_place(Place::Header).map(|it| Argument::header(spec, it, &at)).collect::<Result<_, _>>()?;
         let body = operation.request_body.as_ref().map(|body| Argument::body(spec, body, &at)).transpose()?;
         let (status, answer) = success(spec, &operation.responses, &format!("{at}.responses"))?;
-        Ok(Self { path, method, operation, name, in_path, query, query_struct, body, status, answer })
+        Ok(Self { path, method, operation, name, version, in_path, query, query_struct, headers, body, status, answer })
     }
 
     fn trait_method(&self) -> TokenStream {
@@ -109,15 +124,15 @@ impl<'a> Call<'a> {
     }
 
     fn arguments(&self) -> impl Iterator<Item = &Argument> {
-        self.in_path.iter().chain(&self.query).chain(&self.body)
+        self.in_path.iter().chain(&self.query).chain(&self.headers).chain(&self.body)
     }
 
     /// Reads the arguments in the order in which their faults are reported.
     fn handler(&self) -> TokenStream {
-        let Self { name, in_path, query, body, status, .. } = self;
+        let Self { name, version, in_path, query, headers, body, status, .. } = self;
         let (annotation, names) = (self.annotation(), self.arguments().map(|it| &it.name));
         let mutable = (body.is_some() || !in_path.is_empty()).then(|| quote!(mut));
-        let first = body.iter().chain(query).map(|it| &it.read);
+        let first = body.iter().chain(query).chain(headers).map(|it| &it.read);
         let last = in_path.iter().map(|it| &it.read);
         let reply = format_ident!("{}", if self.answer.is_some() { "json" } else { "empty" });
         quote! {
@@ -125,7 +140,7 @@ impl<'a> Call<'a> {
             async fn #name<S: Operations>(State(server): State<Server<S>>, request: Request) -> Result<Response, ApiError> {
                 let #mutable call = Call::new(request);
                 #(#first)*
-                let common = call.common()?;
+                let common = call.common(#version)?;
                 #(#last)*
                 let answer = server.service.#name(#(#names),*);
                 Ok(reply::#reply(StatusCode::#status, server.within(&common, answer).await?))
@@ -136,11 +151,12 @@ impl<'a> Call<'a> {
     fn annotation(&self) -> TokenStream {
         let Self { path, method, operation, status, .. } = self;
         let (id, answer) = (&operation.id, self.answer.iter());
-        let [in_path, query, body] = [&self.in_path[..], self.query.as_slice(), self.body.as_slice()]
-            .map(|them| them.iter().map(|it| &it.documented));
+        let [in_path, query, headers, body] =
+            [&self.in_path[..], self.query.as_slice(), &self.headers[..], self.body.as_slice()]
+                .map(|them| them.iter().map(|it| &it.documented));
         quote! {
-            #[utoipa::path(#method, path = #path, operation_id = #id, params(#(#in_path,)* CommonQuery #(, #query)*),
-                #(request_body = #body,)* responses((status = #status #(, body = #answer)*)))]
+            #[utoipa::path(#method, path = #path, operation_id = #id,
+                params(#(#in_path,)* CommonQuery #(, #query)* #(, #headers)*), #(request_body = #body,)* responses((status = #status #(, body = #answer)*)))]
         }
     }
 }
@@ -163,6 +179,19 @@ impl Argument {
         }
     }
 
+    /// A header: a struct of one field, so that it is held to its schema as a query is.
+    fn header(spec: &Spec, parameter: &Parameter, at: &str) -> Result<Self, Problem> {
+        let (wire, at) = (&parameter.name, format!("{at}.{}", parameter.name));
+        let Property { kind: Some(Kind::One(_)), default: None, .. } = &parameter.schema else {
+            return problem(&at, "is in the header, but has a default or more than one type");
+        };
+        let (name, rust) = (ident(&wire.to_snake_case(), &at)?, plain(spec, &parameter.schema, &at)?);
+        let documented = format_ident!("{}", wire.to_upper_camel_case()).to_token_stream();
+        let read = quote!(let #documented { #name } = call.header(#wire)?;);
+        let rust = if parameter.required { rust } else { quote!(Option<#rust>) };
+        Ok(Self { name, rust, read, documented })
+    }
+
     fn body(spec: &Spec, body: &RequestBody, at: &str) -> Result<Self, Problem> {
         let documented = plain(spec, &body.content.json.schema, &format!("{at}.requestBody"))?;
         let (rust, read) = if body.required {
@@ -177,9 +206,39 @@ impl Argument {
 fn parameters<'a>(spec: &'a Spec, operation: &Operation, at: &str) -> Result<Vec<&'a Parameter>, Problem> {
     let all = operation.parameters.iter().enumerate().map(|(index, reference)| {
         let at = format!("{at}.parameters[{index}]");
-        component("parameters", &spec.components.parameters, &reference.target, &at).map(|(_, parameter)| parameter)
+        let (_, parameter) = component("parameters", &spec.components.parameters, &reference.target, &at)?;
+        if parameter.schema.values.is_some() && parameter.name != VERSION {
+            return problem(&at, format!("has an enum, which only {VERSION} may have"));
+        }
+        Ok(parameter)
     });
     all.collect()
+}
+
+/// The least version that an operation takes: the one value that is written for its parameter.
+fn version(parameters: &[&Parameter], at: &str) -> Result<Literal, Problem> {
+    let value = parameters.iter().find(|it| it.name == VERSION).and_then(|it| it.schema.values.as_ref());
+    match value.and_then(|[value]| value.parse::<f64>().ok()) {
+        Some(version) if version.is_finite() => Ok(Literal::f64_unsuffixed(version)),
+        _ => problem(at, format!("has no {VERSION} whose one value is a number")),
+    }
+}
+
+/// What an operation has in its query besides what is common. Only of a version can there be several that are common.
+fn own<'a>(
+    common: &[&Parameter],
+    in_query: impl Iterator<Item = &'a Parameter>,
+    at: &str,
+) -> Result<Vec<&'a Parameter>, Problem> {
+    let mut own = Vec::new();
+    for it in in_query {
+        match common.iter().find(|common| common.name == it.name) {
+            None => own.push(it),
+            Some(common) if std::ptr::eq(*common, it) || it.name == VERSION => (),
+            Some(_) => return problem(at, format!("has another {} than the operations have in common", it.name)),
+        }
+    }
+    Ok(own)
 }
 
 fn check_template(path: &str, in_path: &[&Parameter], at: &str) -> Result<(), Problem> {
@@ -212,17 +271,26 @@ fn plain(spec: &Spec, schema: &Property, at: &str) -> Result<TokenStream, Proble
     }
 }
 
-/// The struct of what all operations, or only one, may have in the query.
-fn query_struct(spec: &Spec, name: &TokenStream, fields: &[&Parameter]) -> Result<TokenStream, Problem> {
+/// The struct of what all operations, or only one, may have in the query, or of one header.
+fn parameter_struct(
+    spec: &Spec,
+    name: &TokenStream,
+    place: Place,
+    fields: &[&Parameter],
+) -> Result<TokenStream, Problem> {
     let fields = fields.iter().map(|Parameter { name, schema, description, required, .. }| {
         let field = Field { name, schema, description, required: *required, utoipa: "param" };
         field.rust(spec, &format!("components.parameters.{name}.schema"))
     });
     let fields: TokenStream = fields.collect::<Result<_, _>>()?;
+    let (doc, place) = match place {
+        Place::Header => (" What one header may say.", quote!(Header)),
+        _ => (" What the query may say: of every operation, or of one besides.", quote!(Query)),
+    };
     Ok(quote! {
-        /// What the query may say: of every operation, or of one besides.
+        #[doc = #doc]
         #[derive(Clone, Debug, Deserialize, IntoParams, JsonSchema)]
-        #[into_params(parameter_in = Query)]
+        #[into_params(parameter_in = #place)]
         pub struct #name { #fields }
     })
 }

@@ -47,6 +47,8 @@ pub(super) struct Operation {
     pub(super) parameters: Vec<Reference>,
     pub(super) request_body: Option<RequestBody>,
     pub(super) responses: Responses,
+    #[serde(rename = "x-extension")]
+    extension: Option<AsWritten>,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +120,7 @@ pub(super) struct Parameter {
 pub(super) enum Place {
     Path,
     Query,
+    Header,
 }
 
 #[derive(Deserialize)]
@@ -171,6 +174,7 @@ pub(super) struct Property {
     pub(super) minimum: Option<i64>,
     pub(super) maximum: Option<i64>,
     pub(super) min_length: Option<usize>,
+    pub(super) max_length: Option<usize>,
     pub(super) pattern: Option<String>,
     pub(super) default: Option<Default>,
     #[serde(rename = "enum")]
@@ -217,14 +221,19 @@ impl Spec {
         self.paths.iter().flat_map(|(path, methods)| methods.iter().map(move |(method, it)| (path, method, it)))
     }
 
-    /// The parameters that every operation has in its query.
+    /// The parameters that every operation has in its query, by their names: the first of the components of each name.
     pub(super) fn common(&self) -> Vec<&Parameter> {
-        let has = |operation: &Operation, name| {
-            operation.parameters.iter().any(|it| it.target.rsplit('/').next() == Some(name))
+        let named = |it: &Reference| self.components.parameters.get(it.target.rsplit('/').next()?);
+        let has = |operation: &Operation, name: &str| {
+            operation.parameters.iter().filter_map(named).any(|it| it.place == Place::Query && it.name == name)
         };
-        let parameters = self.components.parameters.iter();
-        let common = parameters.filter(|(name, _)| self.operations().all(|(.., operation)| has(operation, name)));
-        common.map(|(_, parameter)| parameter).filter(|it| it.place == Place::Query).collect()
+        let mut common = Map::new();
+        for it in self.components.parameters.values().filter(|it| it.place == Place::Query) {
+            if self.operations().all(|(.., operation)| has(operation, &it.name)) {
+                common.entry(it.name.clone()).or_insert(it);
+            }
+        }
+        common.into_values().collect()
     }
 }
 

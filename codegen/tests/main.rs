@@ -46,7 +46,7 @@ fn what_openapi_has_and_the_contract_may_not_use_is_refused_where_it_stands() {
     refused("pattern: '\\S',", "readOnly: true,", &format!("{label}.readOnly"), "unknown field `readOnly`");
     refused("minLength: 1,", "enum: [x],", label, "not the first property");
     refused("minLength: 1,", "minimum: 1,", label, "minimum");
-    refused("minLength: 1,", "maxLength: 9,", &format!("{label}.maxLength"), "unknown field `maxLength`");
+    refused("minLength: 1,", "multipleOf: 9,", &format!("{label}.multipleOf"), "unknown field `multipleOf`");
     refused("minLength: 1,", "minLength: -1,", &format!("{label}.minLength"), "invalid value");
     refused(
         "summary: Get a thing",
@@ -61,7 +61,7 @@ fn what_openapi_has_and_the_contract_may_not_use_is_refused_where_it_stands() {
         "paths./Things/{thingId}/$/Change.post.requestBody.content.text/plain",
         "text/plain",
     );
-    refused("in: path", "in: header", "components.parameters.ThingId.in", "unknown variant `header`");
+    refused("in: path", "in: cookie", "components.parameters.ThingId.in", "unknown variant `cookie`");
     refused("'3.1.0'", "'3.0.3'", "openapi", "unknown variant `3.0.3`");
 }
 
@@ -129,4 +129,29 @@ fn what_does_not_hang_together_is_refused() {
     refused("'202'", "'204'", &format!("{change}.responses.204"), "unknown field `204`");
     refused("responses/Error'", "responses/Fault'", &format!("{change}.responses"), "Fault is not one");
     refused("'202': { description: Accepted. }\n        ", "", &format!("{change}.responses"), "exactly one success");
+}
+
+#[test]
+fn what_all_operations_share_is_the_same_in_each_but_for_the_version() {
+    let change = "paths./Things/{thingId}/$/Change.post";
+    refused("enum: ['1.5'], default: '1.5'", "", change, "has no api-version whose one value is a number");
+    refused("enum: ['1.5']", "enum: [new]", change, "has no api-version whose one value is a number");
+    refused("enum: ['1.5']", "enum: [inf]", change, "has no api-version whose one value is a number");
+    refused("- { $ref: '#/components/parameters/ApiVersion' }", "", change, "has no api-version");
+    let key = "paths./Things/{thingId}/$/Change.post.parameters[4]";
+    refused("{ type: string, pattern: '^a+$'", "{ type: string, enum: [a]", key, "has an enum");
+    let get = "paths./Things/{thingId}.get";
+    let other = "parameters/OldApiVersion' }, { $ref: '#/components/parameters/OtherSince' }]";
+    let sample = SAMPLE.replacen("parameters/OldApiVersion' }]", other, 1);
+    let since = "    OtherSince: { name: Since, in: query, required: false, description: x, schema: { type: string } }\n";
+    let sample = sample.replacen("    RequestKey:", &format!("{since}    RequestKey:"), 1);
+    let problem = generate(&sample).unwrap_err();
+    assert_eq!(problem, format!("{get}: has another Since than the operations have in common"));
+}
+
+#[test]
+fn a_header_that_is_no_plain_text_is_refused() {
+    let header = "paths./Things/{thingId}/$/Change.post.Request-Key";
+    refused("{ type: string, pattern: '^a+$'", "{ type: string, default: x", header, "has a default");
+    refused("{ type: string, pattern: '^a+$'", "{ type: [string, 'null']", header, "more than one type");
 }

@@ -1,18 +1,19 @@
-//! One request, read piece by piece in the order in which its faults are reported: body, query, version, path.
+//! One request, read piece by piece in the order in which its faults are reported: body, query, headers, version, path.
 
 use std::time::Duration;
 
 use axum::{
     body::Body,
     extract::{FromRequestParts, RawPathParams, Request},
-    http::request::Parts,
+    http::{HeaderValue, request::Parts},
 };
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{ApiError, body, operations::CommonQuery, query};
+use super::{ApiError, body, operations::CommonQuery, query, schema};
 
 /// A request that is being read.
 pub(super) struct Call {
@@ -52,10 +53,22 @@ impl Call {
         query::read(self.parts.uri.query().unwrap_or_default())
     }
 
-    /// The part of the query that all operations have.
-    pub(super) fn common(&self) -> Result<CommonQuery, ApiError> {
+    /// The header `name`, which is all there is in a `T`. One that is there must say something, and only once.
+    pub(super) fn header<T: DeserializeOwned + JsonSchema + 'static>(&self, name: &str) -> Result<T, ApiError> {
+        let given: Vec<_> = self.parts.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        let value = match given[..] {
+            [] => None,
+            [b""] => return Err(ApiError::invalid(format!("{name}: is empty; leave it out or give it a value."))),
+            [value] => Some((name.to_owned(), Value::from(String::from_utf8_lossy(value)))),
+            _ => return Err(ApiError::invalid(format!("{name}: is there {} times, not once.", given.len()))),
+        };
+        schema::read(Value::Object(Map::from_iter(value)))
+    }
+
+    /// The part of the query that all operations have, of a version from `oldest` up.
+    pub(super) fn common(&self, oldest: f64) -> Result<CommonQuery, ApiError> {
         let common: CommonQuery = self.query()?;
-        query::check_version(&common.api_version)?;
+        query::check_version(&common.api_version, oldest)?;
         Ok(common)
     }
 
@@ -82,7 +95,7 @@ impl PathValue for String {
 impl PathValue for Uuid {
     fn read(name: &str, text: &str) -> Result<Self, ApiError> {
         Self::parse_str(text).map_err(|_| {
-            let given = super::schema::shortened(text);
+            let given = schema::shortened(text);
             ApiError::invalid(format!(
                 "{name}: {given} is not a GUID; write it as 1daae3f5-7fd6-42e9-b1ba-8c05f873994d."
             ))

@@ -7,9 +7,6 @@ use serde_json::{Map, Value};
 
 use super::{ApiError, schema};
 
-/// The oldest version of the API. What is newer is answered the same.
-const OLDEST_VERSION: f64 = 6.4;
-
 /// What `T` knows of the query.
 pub(super) fn read<T: DeserializeOwned + JsonSchema + 'static>(query: &str) -> Result<T, ApiError> {
     let mut values = Map::new();
@@ -27,13 +24,13 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
     pairs.map(|Query(pairs)| pairs).ok_or_else(|| ApiError::invalid("query: is not of the form name=value&name=value."))
 }
 
-/// A version is a decimal number, so 6.10 is less than 6.4.
-pub(super) fn check_version(version: &str) -> Result<(), ApiError> {
+/// A version is a decimal number, so 6.10 is less than 6.4. What is newer than `oldest` is answered the same.
+pub(super) fn check_version(version: &str, oldest: f64) -> Result<(), ApiError> {
     match version.parse::<f64>() {
-        Ok(number) if number.is_finite() && number >= OLDEST_VERSION => Ok(()),
+        Ok(number) if number.is_finite() && number >= oldest => Ok(()),
         _ => {
             let given = schema::shortened(version);
-            Err(ApiError::invalid(format!("api-version: {given} is not a number from {OLDEST_VERSION} up.")))
+            Err(ApiError::invalid(format!("api-version: {given} is not a number from {oldest:.1} up.")))
         }
     }
 }
@@ -44,13 +41,16 @@ mod tests {
     use crate::api::operations::{CommonQuery, GetServiceBackupListQuery};
 
     #[test]
-    fn versions_from_6_4_up_are_accepted() {
+    fn versions_from_the_oldest_up_are_accepted() {
         for version in ["6.4", "6.5", "7.0", "9.1", "11.3", "999", "1e3"] {
-            assert!(check_version(version).is_ok(), "{version}");
+            assert!(check_version(version, 6.4).is_ok(), "{version}");
         }
         for version in ["6.3", "6.0", "6.10", "6.4-preview", "6.4.1", "NaN", "inf", "x", "-7"] {
-            assert!(check_version(version).is_err(), "{version}");
+            assert!(check_version(version, 6.4).is_err(), "{version}");
         }
+        assert!(check_version("6.0", 6.0).is_ok());
+        let refused = check_version("5.9", 6.0).unwrap_err();
+        assert_eq!(refused.message(), "api-version: \"5.9\" is not a number from 6.0 up.");
     }
 
     #[test]

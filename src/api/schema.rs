@@ -23,6 +23,8 @@ use super::{ApiError, format, normal};
 /// A message names at most so many faults.
 const MOST_FAULTS: usize = 5;
 const MOST_LETTERS: usize = 80;
+/// How the contract writes that only visible ASCII will do.
+const VISIBLE: &str = "^[!-~]+$";
 
 /// Reads `value` as a `T`.
 pub(super) fn read<T: DeserializeOwned + JsonSchema + 'static>(value: Value) -> Result<T, ApiError> {
@@ -99,6 +101,9 @@ fn fault(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::MinLength { limit } => format!("{given} has fewer than {limit} letters"),
         ValidationErrorKind::MaxLength { limit } => format!("{given} has more than {limit} letters"),
         ValidationErrorKind::Pattern { pattern } if pattern == r"\S" => "is blank".to_owned(),
+        ValidationErrorKind::Pattern { pattern } if pattern == VISIBLE => {
+            format!("{given} has letters other than visible ASCII")
+        }
         ValidationErrorKind::Pattern { pattern } => format!("{given} does not match {pattern}"),
         ValidationErrorKind::Format { format } => format!("{given} is not a {}", name_of_format(format)),
         ValidationErrorKind::Enum { options } => format!("{given} is not one of {}", listed(options)),
