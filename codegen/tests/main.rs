@@ -143,7 +143,8 @@ fn what_all_operations_share_is_the_same_in_each_but_for_the_version() {
     let get = "paths./Things/{thingId}.get";
     let other = "parameters/OldApiVersion' }, { $ref: '#/components/parameters/OtherSince' }]";
     let sample = SAMPLE.replacen("parameters/OldApiVersion' }]", other, 1);
-    let since = "    OtherSince: { name: Since, in: query, required: false, description: x, schema: { type: string } }\n";
+    let since =
+        "    OtherSince: { name: Since, in: query, required: false, description: x, schema: { type: string } }\n";
     let sample = sample.replacen("    RequestKey:", &format!("{since}    RequestKey:"), 1);
     let problem = generate(&sample).unwrap_err();
     assert_eq!(problem, format!("{get}: has another Since than the operations have in common"));

@@ -99,6 +99,12 @@ mod tests {
             ("/BackupRestore/BackupPolicies/$/create", "/BackupRestore/BackupPolicies/$/Create"),
             ("/BackupRestore/BackupPolicies/a%2Fb/$/update", "/BackupRestore/BackupPolicies/a%2Fb/$/Update"),
             ("/BackupRestore/BackupPolicies/My~Policy", "/BackupRestore/BackupPolicies/My~Policy"),
+            ("/partitions/%7Bp%7D/", "/Partitions/%7Bp%7D"),
+            ("/applications", "/Applications"),
+            ("/applications/myapp/app1/$/getservices", "/Applications/myapp%2Fapp1/$/GetServices"),
+            ("/Services/a~b/%24/GETPARTITIONS", "/Services/a%2Fb/$/GetPartitions"),
+            ("/partitions/p/$/cancelbackup", "/Partitions/p/$/CancelBackup"),
+            ("/backuprestore/$/gethealth", "/BackupRestore/$/GetHealth"),
         ] {
             assert_eq!(canonical(given).as_deref(), Some(read), "{given}");
         }
@@ -110,7 +116,11 @@ mod tests {
             "/",
             "/openapi.json",
             "/Partitions",
-            "/Partitions/p",
+            "/Partitions/",
+            "/Partitions/$",
+            "/Partitions/a/b",
+            "/Applications/a",
+            "/Services/a",
             "/Partitions/a/b/$/Backup",
             "/Partitions/p/Backup",
             "/Partitions/p/$/Other",

@@ -28,6 +28,7 @@ impl Operations for Service {
         &self,
         partition_id: Uuid,
         query: BackupPartitionQuery,
+        _idempotency_key: Option<String>,
         body: Option<BackupPartitionDescription>,
     ) -> Result<(), ApiError> {
         let named = body.and_then(|body| body.backup_storage);
@@ -68,6 +69,7 @@ impl Operations for Service {
         &self,
         partition_id: Uuid,
         query: RestorePartitionQuery,
+        _idempotency_key: Option<String>,
         body: RestorePartitionDescription,
     ) -> Result<(), ApiError> {
         let storage = body.backup_storage.map(|named| read::storage(named, "BackupStorage")).transpose()?;

@@ -56,6 +56,7 @@ pub(super) fn restore_progress(job: RestoreJob) -> wire::RestoreProgressInfo {
         restored_epoch: shown.map(|point| epoch(point.epoch)),
         restored_lsn: Some(shown.map_or(0, |point| point.lsn)),
         failure_error: why.map(failure),
+        data_loss: None,
     }
 }
 

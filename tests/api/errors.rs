@@ -25,7 +25,7 @@ fn backup() -> String {
 #[tokio::test]
 async fn what_has_no_route_is_404_and_what_has_another_method_405() {
     let app = TestApp::new();
-    for path in ["/nothing", "/Partitions", &format!("/Partitions/{CALC}"), &format!("/Partitions/{CALC}/$/Nothing")] {
+    for path in ["/nothing", "/Partitions", "/Applications/CalcApp", &format!("/Partitions/{CALC}/$/Nothing")] {
         let answer = app.get(path).await;
         answer.refused_with(404, "E_INVALIDARG", &[path]);
     }

@@ -25,8 +25,9 @@ fn id(operation: &Operation) -> &'static str {
 }
 
 fn not_built() -> Vec<Operation> {
-    let not_built: Vec<_> = operations().into_iter().filter(|operation| !BUILT.contains(&id(operation))).collect();
-    assert_eq!(not_built.len(), 29 - BUILT.len());
+    let (built, not_built): (Vec<_>, Vec<_>) =
+        operations().into_iter().partition(|operation| BUILT.contains(&id(operation)));
+    assert_eq!(built.len(), BUILT.len(), "what is built is in the document");
     not_built
 }
 
@@ -35,6 +36,14 @@ fn filled(operation: &Operation) -> String {
     let path = operation.path.replace("{partitionId}", &CALC.to_string());
     let path = path.replace("{applicationId}", "CalcApp").replace("{serviceId}", "CalcApp~CalcService");
     path.replace("{backupPolicyName}", "Daily%2FAzure")
+}
+
+/// A query with the version just below what the operation takes.
+fn too_old(operation: &Operation) -> String {
+    let parameters = operation.facts["parameters"].as_array().unwrap();
+    let version = parameters.iter().find(|parameter| parameter["name"] == "api-version").unwrap();
+    let least: f64 = version["schema"]["enum"][0].as_str().unwrap().parse().unwrap();
+    format!("?api-version={:.1}", least - 0.1)
 }
 
 /// The bodies that the document shows, or none for what takes none.
@@ -64,9 +73,9 @@ async fn what_is_not_built_says_so_by_name_to_every_documented_request() {
 async fn what_is_not_built_still_refuses_what_is_malformed() {
     let app = TestApp::new();
     for operation in not_built() {
-        for query in ["?api-version=6.3", "?timeout=0"] {
+        for query in [too_old(&operation), "?timeout=0".to_owned()] {
             let body = bodies(&operation).remove(0);
-            ask(&app, &operation, query, body.as_ref()).await.refused(400, "E_INVALIDARG");
+            ask(&app, &operation, &query, body.as_ref()).await.refused(400, "E_INVALIDARG");
         }
         if operation.facts.get("requestBody").is_some() {
             for body in ["{", "[]", "7"] {

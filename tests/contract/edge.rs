@@ -15,7 +15,9 @@ use chrono::{DateTime, TimeDelta};
 use fabric_backup::{
     api::{
         ApiError, Operations,
-        operations::{BackupPartitionQuery, GetPartitionBackupListQuery},
+        operations::{
+            BackupPartitionQuery, GetApplicationInfoListQuery, GetPartitionBackupListQuery, GetServiceInfoListQuery,
+        },
         router, wire,
     },
     clock::Clock,
@@ -36,10 +38,31 @@ impl Operations for Says {
         &self,
         partition_id: Uuid,
         query: BackupPartitionQuery,
+        idempotency_key: Option<String>,
         body: Option<wire::BackupPartitionDescription>,
     ) -> Result<(), ApiError> {
         assert_ne!(query.backup_timeout, 13, "a bug with s3cret in it");
-        Err(ApiError::invalid(format!("{partition_id} {} {}", query.backup_timeout, body.is_some())))
+        let key = idempotency_key.map(|key| format!(" {key}")).unwrap_or_default();
+        Err(ApiError::invalid(format!("{partition_id} {} {}{key}", query.backup_timeout, body.is_some())))
+    }
+
+    async fn get_partition_info(&self, partition_id: Uuid) -> Result<wire::ServicePartitionInfo, ApiError> {
+        Err(ApiError::invalid(format!("info of {partition_id}")))
+    }
+
+    async fn get_application_info_list(
+        &self,
+        query: GetApplicationInfoListQuery,
+    ) -> Result<wire::PagedApplicationInfoList, ApiError> {
+        Err(ApiError::invalid(format!("applications {}", query.max_results)))
+    }
+
+    async fn get_service_info_list(
+        &self,
+        application_id: String,
+        query: GetServiceInfoListQuery,
+    ) -> Result<wire::PagedServiceInfoList, ApiError> {
+        Err(ApiError::invalid(format!("services of {application_id} after {:?}", query.continuation_token)))
     }
 
     async fn get_backup_policy_by_name(&self, name: String) -> Result<wire::BackupPolicyDescription, ApiError> {
@@ -107,6 +130,9 @@ async fn paths_reach_their_operation_however_they_are_written() {
         ("POST", "/Applications/my%20app~%C3%A9/$/SuspendBackup".to_owned(), "my app/é".to_owned()),
         ("POST", "/Services/CalcApp/CalcService/$/SuspendBackup".to_owned(), "CalcApp/CalcService".to_owned()),
         ("POST", "/services/myapp~app1~svc1/%24/suspendbackup".to_owned(), "myapp/app1/svc1".to_owned()),
+        ("GET", format!("/partitions/%7B{PARTITION}%7D/"), format!("info of {PARTITION}")),
+        ("GET", "/APPLICATIONS/".to_owned(), "applications 0".to_owned()),
+        ("GET", "/applications/myapp~app1/$/getservices".to_owned(), "services of myapp/app1 after None".to_owned()),
     ] {
         assert_eq!(
             error(method, &format!("{path}?api-version=6.4")).await,
@@ -142,6 +168,66 @@ async fn a_malformed_request_is_refused_in_words() {
 }
 
 #[tokio::test]
+async fn the_inventory_is_told_to_callers_of_version_6_0_and_nothing_else_is() {
+    let info = format!("/Partitions/{PARTITION}");
+    for (version, said) in [
+        ("6.0", "info of".to_owned()),
+        ("6.4", "info of".to_owned()),
+        ("5.9", "api-version: \"5.9\" is not a number from 6.0 up.".to_owned()),
+    ] {
+        let (_, message) = error("GET", &format!("{info}?api-version={version}")).await;
+        assert!(message.starts_with(&said), "{version}: {message}");
+    }
+    let (_, message) = error("POST", &format!("{info}/$/Backup?api-version=6.0")).await;
+    assert_eq!(message, "api-version: \"6.0\" is not a number from 6.4 up.");
+}
+
+#[tokio::test]
+async fn what_the_official_client_sends_beyond_what_is_known_here_is_ignored() {
+    let query = "api-version=6.1&ApplicationDefinitionKindFilter=0&ExcludeApplicationParameters=false&MaxResults=7";
+    assert_eq!(error("GET", &format!("/Applications?{query}")).await.1, "applications 7");
+}
+
+/// What a backup is answered that is asked for with these values of the header.
+async fn keyed(keys: &[&[u8]]) -> String {
+    let mut request = Request::post(format!("/Partitions/{PARTITION}/$/Backup?api-version=6.4"));
+    for key in keys {
+        request = request.header("idempotency-key", *key);
+    }
+    let (status, message) = of(send(says(), request.body(Body::empty()).unwrap()).await).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    message
+}
+
+#[tokio::test]
+async fn an_idempotency_key_reaches_the_operation_as_it_is() {
+    let longest = "k".repeat(255);
+    for key in ["9", "a/b=c~!\"", &longest] {
+        assert_eq!(keyed(&[key.as_bytes()]).await, format!("{PARTITION} 10 false {key}"));
+    }
+    assert_eq!(keyed(&[]).await, format!("{PARTITION} 10 false"));
+}
+
+#[tokio::test]
+async fn a_malformed_idempotency_key_is_refused_by_name() {
+    let long = "k".repeat(256);
+    for (keys, message) in [
+        (&[&b""[..]][..], "Idempotency-Key: is empty; leave it out or give it a value."),
+        (&[b"a", b"a"], "Idempotency-Key: is there 2 times, not once."),
+        (&[b"a b"], "Idempotency-Key: \"a b\" has letters other than visible ASCII."),
+        (&[b"a\xFF"], "Idempotency-Key: \"a\u{FFFD}\" has letters other than visible ASCII."),
+        (&["sch\u{F6}n".as_bytes()], "Idempotency-Key: \"sch\u{F6}n\" has letters other than visible ASCII."),
+    ] {
+        assert_eq!(keyed(keys).await, message);
+    }
+    let message = keyed(&[long.as_bytes()]).await;
+    assert!(
+        message.starts_with("Idempotency-Key: \"kkk") && message.ends_with("has more than 255 letters."),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn a_fault_of_the_body_is_told_before_one_of_the_version() {
     let uri = format!("/Partitions/{PARTITION}/$/Backup?api-version=1");
     let request = Request::post(uri).header("Content-Type", "application/json").body(Body::from("{")).unwrap();
@@ -161,7 +247,15 @@ async fn a_body_that_is_needed_is_asked_for() {
 
 #[tokio::test]
 async fn what_has_no_route_is_404() {
-    for path in ["/nothing", "/Partitions/a/b/$/Backup", "/BackupRestore/BackupPolicies/a/b", "/swagger-ui/nothing"] {
+    for path in [
+        "/nothing",
+        "/Partitions",
+        "/Partitions/a/b",
+        "/Partitions/a/b/$/Backup",
+        "/Applications/a",
+        "/BackupRestore/BackupPolicies/a/b",
+        "/swagger-ui/nothing",
+    ] {
         let response = ask("GET", path).await;
         assert_eq!(response.headers()["X-ServiceFabric"], "ResourceNotFound");
         let (status, message) = of(response).await;

@@ -43,6 +43,7 @@ impl Operations for Echo {
         &self,
         _: Uuid,
         _: BackupPartitionQuery,
+        _: Option<String>,
         body: Option<wire::BackupPartitionDescription>,
     ) -> Result<(), ApiError> {
         self.keep(&body)
@@ -52,6 +53,7 @@ impl Operations for Echo {
         &self,
         _: Uuid,
         _: RestorePartitionQuery,
+        _: Option<String>,
         body: wire::RestorePartitionDescription,
     ) -> Result<(), ApiError> {
         self.keep(&body)
@@ -175,11 +177,20 @@ fn again(operation: &str, example: &Value) -> Value {
         "GetBackupPolicyList" => through::<wire::PagedBackupPolicyDescriptionList>(example),
         "GetBackupPolicyByName" => through::<wire::BackupPolicyDescription>(example),
         "GetAllEntitiesBackedUpByPolicy" => through::<wire::PagedBackupEntityList>(example),
+        "GetBackupRetentionPlan" => through::<wire::PagedRetentionVerdictList>(example),
+        "GetBackupHealth" => through::<wire::BackupHealth>(example),
+        "GetApplicationInfoList" => through::<wire::PagedApplicationInfoList>(example),
+        "GetServiceInfoList" => through::<wire::PagedServiceInfoList>(example),
+        "GetPartitionInfoList" => through::<wire::PagedServicePartitionInfoList>(example),
+        "GetPartitionInfo" => through::<wire::ServicePartitionInfo>(example),
         "GetPartitionBackupConfigurationInfo" => through::<Option<wire::PartitionBackupConfigurationInfo>>(example),
         "GetApplicationBackupConfigurationInfo" | "GetServiceBackupConfigurationInfo" => {
             through::<wire::PagedBackupConfigurationInfoList>(example)
         }
-        _ => through::<wire::PagedBackupInfoList>(example),
+        list if list.ends_with("BackupList") || list == "GetBackupsFromBackupLocation" => {
+            through::<wire::PagedBackupInfoList>(example)
+        }
+        other => panic!("{other} has an example of no known type"),
     }
 }
 
