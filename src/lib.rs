@@ -4,12 +4,14 @@
 pub mod api;
 pub mod app;
 pub mod archive;
+pub mod chain;
 pub mod clock;
 pub mod domain;
 pub mod engine;
 pub mod job;
 pub mod ledger;
 pub mod ops;
+pub mod policy;
 pub mod reconcile;
 pub mod source;
 pub mod storage;

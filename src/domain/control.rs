@@ -37,6 +37,9 @@ pub struct Controls {
 pub struct RunLog {
     /// When the latest one ended, with a backup or with all its retries used up. The schedule goes on from there.
     pub ended: Option<DateTime<Utc>>,
+    /// The time by the schedule that the latest one was for; jitter can begin and even end it earlier.
+    #[serde(default)]
+    pub nominal: Option<DateTime<Utc>>,
     /// When the latest backup was taken.
     pub succeeded: Option<DateTime<Utc>>,
     /// Failures in a row that were not given up yet.

@@ -1,0 +1,122 @@
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Action, Held, Hold, Plan, Verdict};
+use crate::{
+    chain::{self, Chain, Chains},
+    domain::{BackupPoint, Location, Retention},
+};
+
+/// What `retention` does at `now` with the backups of one partition: `points` are all that were made for its policy.
+///
+/// Planned again after any beginning of the order was executed, it deletes the rest of it and nothing else.
+pub fn retention<'a>(
+    points: &'a [BackupPoint],
+    retention: Option<&Retention>,
+    held: &Held,
+    now: DateTime<Utc>,
+) -> Plan<'a> {
+    let chains = chain::chains(points);
+    let mut verdicts = match retention {
+        Some(retention) => Planner::new(&chains, *retention, held, now).verdicts(&chains),
+        None => points.iter().map(|it| kept(it, vec![Hold::NoRetentionPolicy])).collect(),
+    };
+    let order = verdicts.iter().filter(|it| it.action == Action::Delete).map(|it| it.point).collect();
+    verdicts.sort_by_key(|it| place(it.point));
+    Plan { verdicts, order }
+}
+
+/// Where a backup is in time; no two backups have the same place.
+type InTime<'a> = (DateTime<Utc>, &'a Location);
+
+fn place(point: &BackupPoint) -> InTime<'_> {
+    (point.created, &point.location)
+}
+
+fn kept(point: &BackupPoint, holds: Vec<Hold>) -> Verdict<'_> {
+    Verdict { point, action: Action::Keep, holds, deletable_from: None }
+}
+
+struct Planner<'a, 'h> {
+    retention: Retention,
+    held: &'h Held,
+    /// What is older than this is expired.
+    cutoff: DateTime<Utc>,
+    /// All full backups, oldest first.
+    fulls: Vec<InTime<'a>>,
+    /// The newest full one that is expired: only what is older may go.
+    line: Option<InTime<'a>>,
+    /// What backups that are in no chain go on from.
+    needed: HashSet<Uuid>,
+}
+
+impl<'a, 'h> Planner<'a, 'h> {
+    fn new(chains: &Chains<'a>, retention: Retention, held: &'h Held, now: DateTime<Utc>) -> Self {
+        let cutoff = retention.duration().before(now);
+        let fulls: Vec<InTime> = chains.chains.iter().map(|it| place(it.full())).collect();
+        let line = fulls.iter().rfind(|(created, _)| *created < cutoff).copied();
+        let needed = chains.strays.iter().filter_map(|it| Some(it.point.parent.as_ref()?.id)).collect();
+        Self { retention, held, cutoff, fulls, line, needed }
+    }
+
+    /// On every backup; those that go in the order in which they must.
+    fn verdicts(&self, chains: &Chains<'a>) -> Vec<Verdict<'a>> {
+        let mut left = chains.chains.iter().map(|it| it.points().count() as u64).sum();
+        let judged = chains.chains.iter().rev().flat_map(|chain| self.judge(chain, &mut left));
+        let mut verdicts: Vec<Verdict> = judged.collect();
+        if left <= self.retention.minimum {
+            let rest = verdicts.iter_mut().filter(|it| it.action == Action::Keep);
+            rest.for_each(|it| it.holds.push(Hold::MinimumNumberOfBackups));
+        }
+        verdicts.extend(chains.strays.iter().map(|it| kept(it.point, vec![Hold::Stray(it.why)])));
+        verdicts
+    }
+
+    /// Goes through `chain`, newest first; `left` is how many backups there are in all.
+    fn judge(&self, chain: &Chain<'a>, left: &mut u64) -> Vec<Verdict<'a>> {
+        let outer = self.outer_holds(chain);
+        let (mut newer_stays, mut from) = (false, Some(DateTime::<Utc>::MIN_UTC));
+        let verdict = |point: &'a BackupPoint| {
+            newer_stays |= self.needed.contains(&point.id);
+            from = from.zip(self.expires(point)).map(|(newer, this)| newer.max(this));
+            let needed = newer_stays.then_some(Hold::NeededByNewerBackup);
+            let holds: Vec<Hold> = self.age(point).into_iter().chain(needed).chain(outer.iter().copied()).collect();
+            let goes = holds.is_empty() && *left > self.retention.minimum;
+            newer_stays |= !goes;
+            *left -= u64::from(goes);
+            let action = if goes { Action::Delete } else { Action::Keep };
+            Verdict { point, action, holds, deletable_from: from }
+        };
+        chain.points().rev().map(verdict).collect()
+    }
+
+    fn age(&self, point: &BackupPoint) -> Option<Hold> {
+        match self.line {
+            _ if point.created >= self.cutoff => Some(Hold::NotExpired),
+            Some(line) if place(point) < line => None,
+            _ => Some(Hold::NewestExpiredChain),
+        }
+    }
+
+    /// After when a newer full backup is expired, so that this one may go. Never of one that a stray goes on from.
+    fn expires(&self, point: &BackupPoint) -> Option<DateTime<Utc>> {
+        let newer = self.fulls.partition_point(|it| *it <= place(point));
+        let (created, _) = self.fulls.get(newer).filter(|_| !self.needed.contains(&point.id))?;
+        Some(self.retention.duration().after(*created))
+    }
+
+    /// What holds all of a chain, whatever its age.
+    fn outer_holds(&self, chain: &Chain<'_>) -> Vec<Hold> {
+        let restoring = self.held.restoring.contains(&chain.id());
+        [
+            (restoring, Hold::RestoreInProgress),
+            (self.held.data_loss, Hold::DataLoss),
+            (self.held.unreadable, Hold::Unreadable),
+        ]
+        .into_iter()
+        .filter_map(|(applies, hold)| applies.then_some(hold))
+        .collect()
+    }
+}
