@@ -132,7 +132,7 @@ fn places(chain: &Chain<'_>) -> impl Iterator<Item = (Uuid, Place)> {
 /// What a restore of the backup `id` needs of all backups of its partition, oldest first. One that goes on from the same
 /// backup as another is in no chain, and can be restored all the same.
 pub fn restore_path(points: &[BackupPoint], id: Uuid) -> Result<Vec<&BackupPoint>, Gap> {
-    let by_id: HashMap<Uuid, &BackupPoint> = points.iter().map(|it| (it.id, it)).collect();
+    let by_id: HashMap<Uuid, &BackupPoint> = sorted(points).0.into_iter().map(|it| (it.id, it)).collect();
     let wanted = *by_id.get(&id).ok_or(Gap::Unknown(id))?;
     let mut path = vec![wanted];
     let mut at = wanted;
@@ -149,3 +149,7 @@ pub fn restore_path(points: &[BackupPoint], id: Uuid) -> Result<Vec<&BackupPoint
         None => Ok(path),
     }
 }
+
+#[cfg(test)]
+#[path = "chain/chain_tests.rs"]
+pub(crate) mod tests;

@@ -15,3 +15,7 @@ pub use configuration::{Configuration, configuration};
 pub use effective::{Effective, effective, is_enabled_within, since, suspension};
 pub use retention::{Action, Held, Hold, Plan, Verdict, retention};
 pub use schedule::{Due, WhyDue, due, failed, started, succeeded};
+
+#[cfg(test)]
+#[path = "policy/coverage_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-use chrono::{DateTime, Days, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Days, TimeDelta, Utc};
 
 use crate::domain::{Failure, PartitionId, RunFailure, RunLog, RunTimes, Schedule, Span};
 
@@ -58,7 +58,7 @@ fn retry(since: DateTime<Utc>, log: &RunLog) -> Option<Due> {
 /// The first of `times` that is later than `anchor`; the end of all time if there is none.
 fn first_after(times: &RunTimes, anchor: DateTime<Utc>) -> DateTime<Utc> {
     let dates = (0..=7).map_while(|days| anchor.date_naive().checked_add_days(Days::new(days)));
-    let dates = dates.filter(|date| times.days().includes(chrono::Datelike::weekday(date)));
+    let dates = dates.filter(|date| times.days().includes(date.weekday()));
     let mut runs = dates.flat_map(|date| times.times().map(move |time| date.and_time(time).and_utc()));
     runs.find(|run| *run > anchor).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
@@ -92,9 +92,13 @@ pub fn succeeded(log: &mut RunLog, at: DateTime<Utc>) {
 pub fn failed(log: &mut RunLog, at: DateTime<Utc>, why: Failure) {
     let since = log.failure.as_ref().map_or(at, |it| it.since);
     log.failure = Some(RunFailure { at, since, why });
-    log.failures += 1;
+    log.failures = log.failures.saturating_add(1);
     if log.failures > RETRIES {
         log.failures = 0;
         log.ended = Some(at);
     }
 }
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;
