@@ -16,9 +16,11 @@ mod connection_string;
 mod container_name;
 mod error;
 pub mod faulty;
+mod identity;
 mod key;
 mod local;
 mod memory;
+mod probe;
 mod share;
 mod stores;
 mod writer;
@@ -26,11 +28,13 @@ mod writer;
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 
 use backend::Backend;
 pub use connection_string::ConnectionStringError;
 pub use error::{ErrorKind, StorageError};
 use key::checked;
+pub use probe::{ProbeError, ProbeStep};
 pub use stores::{SpecError, StoreSettings, Stores};
 pub use writer::ObjectWriter;
 
@@ -105,6 +109,11 @@ impl Storage {
     /// Removes an object, durably. One that is not there is no error.
     pub async fn delete(&self, key: &str) -> Result<(), StorageError> {
         self.backend.delete(self.check("delete", key)?).await
+    }
+
+    /// What time it is where the store is; none if it goes by this machine's clock or does not say.
+    pub async fn time(&self) -> Result<Option<DateTime<Utc>>, StorageError> {
+        self.backend.time().await
     }
 
     /// Starts an object of any length.

@@ -18,6 +18,7 @@ mod upload;
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
@@ -247,6 +248,11 @@ impl Backend for Azure {
     fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
         let delete = self.0.delete(key);
         delete.map(move |answer| answer.map_err(|trouble| self.0.explain("delete", key, trouble))).boxed()
+    }
+
+    fn time(&self) -> Answer<'_, Option<DateTime<Utc>>> {
+        let ask = self.0.requests.time();
+        ask.map(|answer| answer.map_err(|trouble| self.0.explain("ask the time of", "", trouble))).boxed()
     }
 
     fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use super::{Object, StorageError};
@@ -26,6 +27,9 @@ pub(super) trait Backend: Send + Sync {
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<Object>>;
 
     fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()>;
+
+    /// None if it has no clock but ours.
+    fn time(&self) -> Answer<'_, Option<DateTime<Utc>>>;
 
     fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>>;
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::{
@@ -31,6 +32,8 @@ pub enum Verb {
     List,
     /// `delete`
     Delete,
+    /// `time`; its key is empty
+    Time,
     /// `create`
     Create,
     /// One part of an [`ObjectWriter`](super::ObjectWriter) reaching the store: 8 MiB or more, or the rest.
@@ -72,6 +75,11 @@ pub enum Verdict {
 pub trait Observer: Send + Sync {
     /// Decides what becomes of `call`.
     fn observe(&self, call: &Call, moment: Moment) -> Verdict;
+
+    /// What time the store is to say it is; with none it says what it would say.
+    fn time(&self) -> Option<DateTime<Utc>> {
+        None
+    }
 }
 
 /// One scripted fault.
@@ -95,6 +103,7 @@ pub struct Faults {
     script: Vec<Fault>,
     calls: Mutex<Vec<Call>>,
     fired: Mutex<Vec<usize>>,
+    time: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Faults {
@@ -115,6 +124,11 @@ impl Faults {
         unfired.map(|(_, fault)| fault.clone()).collect()
     }
 
+    /// From now on the store says that it is `time`.
+    pub fn set_time(&self, time: DateTime<Utc>) {
+        *self.time.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+    }
+
     fn hits(&self, fault: &Fault, call: &Call, moment: Moment) -> bool {
         let matches = |call: &Call| call.verb == fault.verb && call.key.contains(fault.key_contains);
         // The call itself is already among those recorded.
@@ -132,6 +146,10 @@ impl Observer for Faults {
             self.fired.lock().unwrap_or_else(PoisonError::into_inner).push(index);
             self.script[index].verdict
         })
+    }
+
+    fn time(&self) -> Option<DateTime<Utc>> {
+        *self.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,6 +217,12 @@ impl Backend for Observed {
 
     fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
         self.watch.around(Verb::Delete, key, self.inner.delete(key)).boxed()
+    }
+
+    fn time(&self) -> Answer<'_, Option<DateTime<Utc>>> {
+        let told = self.watch.observer.time();
+        let time = async move { if told.is_some() { Ok(told) } else { self.inner.time().await } };
+        self.watch.around(Verb::Time, "", time.boxed()).boxed()
     }
 
     fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {

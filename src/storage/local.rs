@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use rustix::fs::OFlags;
 
@@ -38,6 +39,8 @@ struct Directory {
     base: PathBuf,
     /// The store itself, without symbolic links; made by the first write.
     path: PathBuf,
+    /// Whether another machine's clock may stamp its files.
+    mounted: bool,
     clock: Clock,
 }
 
@@ -50,7 +53,8 @@ impl Local {
         if !path.starts_with(&base) {
             return Err(SpecError::LinkedOut { path: given.to_owned(), base: place.base.display().to_string() });
         }
-        Ok(Self(Arc::new(Directory { description: format!("file share {given}"), base, path, clock })))
+        let description = format!("file share {given}");
+        Ok(Self(Arc::new(Directory { description, base, path, mounted: place.mounted, clock })))
     }
 
     async fn on_a_thread<T: Send + 'static>(
@@ -159,13 +163,28 @@ impl Directory {
             let entry = entry?;
             let kind = entry.file_type()?;
             if kind.is_dir() {
-                waiting.push(entry.path());
+                waiting.extend(Some(entry.path()).filter(|path| self.may_hold(path, prefix)));
             } else if let Some(key) = self.key_of(&entry.path()).filter(|key| kind.is_file() && key.starts_with(prefix))
             {
                 entry.metadata().map(|facts| found.push(Object { key, size: facts.len() })).or_else(unless_absent)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the keys below a directory start with `prefix`; it lies in the folder that the prefix names.
+    fn may_hold(&self, directory: &Path, prefix: &str) -> bool {
+        let below = directory.strip_prefix(&self.path).ok().and_then(Path::to_str);
+        below.is_some_and(|below| below.starts_with(prefix))
+    }
+
+    /// As the file server stamps a new file. It is made where the writers of objects make theirs, and swept like theirs.
+    fn time(&self) -> io::Result<DateTime<Utc>> {
+        refuse_links(&self.path)?;
+        let (path, file) = self.fresh_file(&self.path, UNFINISHED)?;
+        let written = file.metadata().and_then(|facts| facts.modified());
+        fs::remove_file(path)?;
+        written.map(DateTime::from)
     }
 
     /// Nothing for a file that no key names: one that is being written, or somebody else's.
@@ -258,6 +277,19 @@ impl Backend for Local {
 
     fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
         self.on_a_thread("delete", key, |directory, key| directory.delete(key)).boxed()
+    }
+
+    fn time(&self) -> Answer<'_, Option<DateTime<Utc>>> {
+        async {
+            if self.0.mounted {
+                return self
+                    .on_a_thread("ask the time with", UNFINISHED, |directory, _| directory.time())
+                    .await
+                    .map(Some);
+            }
+            Ok(None)
+        }
+        .boxed()
     }
 
     fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {

@@ -5,6 +5,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::{
@@ -74,6 +75,10 @@ impl Backend for Memory {
             Ok(())
         }
         .boxed()
+    }
+
+    fn time(&self) -> Answer<'_, Option<DateTime<Utc>>> {
+        async { Ok(None) }.boxed()
     }
 
     fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {

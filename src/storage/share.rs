@@ -9,6 +9,15 @@ use super::{SpecError, StoreSettings};
 pub(super) struct Place {
     pub(super) base: PathBuf,
     pub(super) below: PathBuf,
+    /// Whether it was named as a share, which may be another machine's.
+    pub(super) mounted: bool,
+}
+
+impl Place {
+    /// Spelt the one way, however the caller spelt it.
+    pub(super) fn path(&self) -> PathBuf {
+        plain(&self.base.join(&self.below))
+    }
 }
 
 pub(super) fn locate(path: &str, settings: &StoreSettings) -> Result<Place, SpecError> {
@@ -53,7 +62,7 @@ fn mounted(parts: &[&str], settings: &StoreSettings) -> Option<Place> {
     let mounts = settings.mounts.iter().filter_map(|(prefix, base)| Some((unc_parts(prefix)?, base)));
     let fitting = mounts.filter(|(prefix, _)| !prefix.is_empty() && starts_with(parts, prefix));
     let (prefix, base) = fitting.max_by_key(|(prefix, _)| prefix.len())?;
-    Some(Place { base: base.clone(), below: parts[prefix.len()..].iter().collect() })
+    Some(Place { base: base.clone(), below: parts[prefix.len()..].iter().collect(), mounted: true })
 }
 
 fn starts_with(parts: &[&str], prefix: &[&str]) -> bool {
@@ -65,7 +74,7 @@ fn under_a_root(path: &Path, settings: &StoreSettings) -> Option<Place> {
     let below = |root: &PathBuf| {
         let root = plain(root);
         let below = path.strip_prefix(&root).ok()?.to_owned();
-        Some(Place { base: root, below })
+        Some(Place { base: root, below, mounted: false })
     };
     settings.share_roots.iter().find_map(below)
 }
@@ -121,7 +130,8 @@ mod tests {
             ("\\\\myshare\\backupshare\\a\\..\\b", "/mnt/share", "b"),
         ];
         for (path, base, below) in table {
-            let place = Place { base: Path::new(base).into(), below: Path::new(below).into() };
+            let mounted = path.to_lowercase().contains("myshare");
+            let place = Place { base: Path::new(base).into(), below: Path::new(below).into(), mounted };
             assert_eq!(locate(path, &settings()).unwrap(), place, "{path}");
         }
     }

@@ -2,12 +2,12 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use crate::{
     clock::Clock,
-    domain::{AzureBlob, FileShare, StorageSpec},
+    domain::{AzureBlob, FileShare, StorageSpec, StoreId},
 };
 
 use super::{
-    ConnectionStringError, Storage, azure::Azure, connection_string::Account, container_name, faulty::Observer,
-    local::Local, share,
+    ConnectionStringError, ProbeError, Storage, azure::Azure, connection_string::Account, container_name,
+    faulty::Observer, identity, local::Local, probe, share,
 };
 
 /// What the operator allows.
@@ -143,9 +143,17 @@ impl Stores {
 
     /// Whether `spec` can be opened, as far as that can be told without contacting anything, disks included.
     pub fn check(&self, spec: &StorageSpec) -> Result<(), SpecError> {
+        self.identity(spec).map(drop)
+    }
+
+    /// Which place `spec` is. Goes by its words and the settings alone: contacts nothing, disks included, so that it stays
+    /// the same while a share is not mounted. Two symbolic links to one directory are two places.
+    pub fn identity(&self, spec: &StorageSpec) -> Result<StoreId, SpecError> {
         match spec {
-            StorageSpec::AzureBlob(blob) => parts(blob).map(drop),
-            StorageSpec::FileShare(share) => self.place(share).map(drop),
+            StorageSpec::AzureBlob(blob) => {
+                parts(blob).map(|(account, container)| identity::of_container(&account, container))
+            }
+            StorageSpec::FileShare(share) => self.place(share).map(|place| identity::of_directory(&place)),
             StorageSpec::DsmsAzureBlob { .. } => Err(SpecError::NotBuilt { kind: "DsmsAzureBlobStore" }),
             StorageSpec::ManagedIdentity(_) => Err(SpecError::NotBuilt { kind: "ManagedIdentityAzureBlobStore" }),
         }
@@ -168,6 +176,12 @@ impl Stores {
             Some(observer) => storage.observed(Arc::clone(observer)),
             None => storage,
         })
+    }
+
+    /// Writes, reads, lists and deletes a small object under a name that nobody else has. A store that is not there is
+    /// made, as the first backup would make it. Only dropping the future can leave the object.
+    pub async fn probe(&self, storage: &Storage) -> Result<(), ProbeError> {
+        probe::probe(storage, self.clock.uuid()).await
     }
 
     fn place(&self, share: &FileShare) -> Result<share::Place, SpecError> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fabric_backup::{
     clock::Clock,
     domain::{AzureBlob, Secret, StorageSpec},
-    storage::{ErrorKind, SpecError, Storage, StorageError, StoreSettings, Stores},
+    storage::{ErrorKind, ProbeStep, SpecError, Storage, StorageError, StoreSettings, Stores},
 };
 
 use crate::{
@@ -134,6 +134,32 @@ async fn the_blobs_of_others_are_not_listed_and_do_no_harm() {
         let listed = store.list(prefix).await.unwrap();
         assert_eq!(listed.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["a/ours"], "{prefix}");
     }
+}
+
+#[tokio::test]
+async fn the_service_tells_its_time_even_to_those_whom_it_refuses_and_where_nothing_is_yet() {
+    let azurite = Azurite::start();
+    let right = azurite.connection_string();
+    let wrong = right.replace(KEY, "d3Jvbmcta2V5");
+    for connection_string in [right, wrong] {
+        let theirs = open(&connection_string, "not-there").time().await.unwrap().unwrap();
+        assert!((theirs - Clock::system().now()).num_seconds().abs() < 60, "{theirs}");
+    }
+}
+
+#[tokio::test]
+async fn a_signature_that_may_not_delete_is_found_out_by_trying() {
+    let azurite = Azurite::start();
+    let stores = Stores::new(StoreSettings::default(), Clock::system());
+    let tried = async |rights| {
+        let store = with_sas(&azurite, "tried", &account_sas(rights, "2099-01-01T00:00:00Z"));
+        stores.probe(&store).await.map_err(|error| error.step())
+    };
+    assert_eq!(tried("rl").await, Err(ProbeStep::Write));
+    assert_eq!(tried("wlcd").await, Err(ProbeStep::Read));
+    assert_eq!(tried("rwcd").await, Err(ProbeStep::List));
+    assert_eq!(tried("rwlc").await, Err(ProbeStep::Delete));
+    assert_eq!(tried("rwlcd").await, Ok(()));
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! The suite. Each check is given a fresh store.
 
 use bytes::Bytes;
-use fabric_backup::storage::{ErrorKind, Storage, StorageError};
+use fabric_backup::{
+    clock::Clock,
+    storage::{ErrorKind, Storage, StorageError, StoreSettings, Stores},
+};
 use futures::future::{BoxFuture, FutureExt, join_all};
 
 const NAME: &str = "App/Svc/1daae3f5-7fd6-42e9-b1ba-8c05f873994d/2018-01-01 09.00.55.zip";
@@ -9,7 +12,7 @@ const MIB: usize = 1 << 20;
 
 type Check = fn(&Storage) -> BoxFuture<'_, ()>;
 
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 14] = [
     ("what is put is read back", |store| what_is_put_is_read_back(store).boxed()),
     ("a name is taken once", |store| a_name_is_taken_once(store).boxed()),
     ("of concurrent puts one wins", |store| of_concurrent_puts_one_wins(store).boxed()),
@@ -22,6 +25,8 @@ const CHECKS: [(&str, Check); 12] = [
     ("names that could escape are refused", |store| names_that_could_escape_are_refused(store).boxed()),
     ("a writer is invisible until it has finished", |store| a_writer_is_invisible(store).boxed()),
     ("a large object comes back whole", |store| a_large_object_comes_back_whole(store).boxed()),
+    ("a store is tried out and as it was", |store| a_store_is_tried_out_and_as_it_was(store).boxed()),
+    ("the time is about ours or not told", |store| the_time_is_about_ours_or_not_told(store).boxed()),
 ];
 
 /// Runs every check on a store that `fresh` makes for it; the number tells the stores apart.
@@ -229,6 +234,25 @@ async fn a_large_object_comes_back_whole(store: &Storage) {
     assert!(store.get(NAME).await.unwrap() == data);
     let middle = store.get_range(NAME, 8_000_000..17_000_000).await.unwrap();
     assert!(middle == data.slice(8_000_000..17_000_000));
+}
+
+async fn a_store_is_tried_out_and_as_it_was(store: &Storage) {
+    let stores = Stores::new(StoreSettings::default(), Clock::system());
+    stores.probe(store).await.unwrap();
+    assert_eq!(keys(store, "").await, [""; 0], "it is made and empty");
+    store.put_new(NAME, Bytes::from("x")).await.unwrap();
+    let (first, second) = tokio::join!(stores.probe(store), stores.probe(store));
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(keys(store, "").await, [NAME]);
+}
+
+async fn the_time_is_about_ours_or_not_told(store: &Storage) {
+    store.put_new(NAME, Bytes::from("x")).await.unwrap();
+    let ours = Clock::system().now();
+    let theirs = store.time().await.unwrap().unwrap_or(ours);
+    assert!((theirs - ours).num_seconds().abs() < 60, "{theirs}");
+    assert_eq!(keys(store, "").await, [NAME]);
 }
 
 /// As many names as a store is given time for; `put` makes an object of one byte.

@@ -72,3 +72,13 @@ async fn every_call_is_recorded_in_order_and_parts_as_the_store_sees_them() {
     let verbs: Vec<_> = faults.calls().into_iter().map(|Call { verb, .. }| verb).collect();
     assert_eq!(verbs, [Verb::Create, Verb::Part, Verb::Part, Verb::Finish, Verb::List, Verb::GetRange]);
 }
+
+#[tokio::test]
+async fn the_time_is_what_the_test_says_once_it_says_one() {
+    let (_, store, faults) = faulty(Vec::new());
+    assert_eq!(store.time().await.unwrap(), None);
+    let later = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(40_000);
+    faults.set_time(later);
+    assert_eq!(store.time().await.unwrap(), Some(later));
+    assert!(faults.calls().iter().all(|call| call.verb == Verb::Time));
+}

@@ -111,6 +111,18 @@ async fn a_mounted_share_is_written_where_it_is_mounted_but_never_made() {
 }
 
 #[tokio::test]
+async fn a_share_tells_the_time_of_its_server_and_a_local_directory_has_no_time_of_its_own() {
+    let root = TempDir::new().unwrap();
+    fs::create_dir_all(root.path().join("mounted/backups")).unwrap();
+    let before = Clock::system().now();
+    let share = stores(root.path()).open(&spec("\\\\host\\share\\backups")).unwrap();
+    let theirs = share.time().await.unwrap().unwrap();
+    assert!((theirs - before).num_seconds().abs() < 60, "{theirs}");
+    assert!(names(&root.path().join("mounted/backups")).is_empty());
+    assert_eq!(open(&root, "mounted/backups").time().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_share_that_is_not_there_yet_is_told_apart_from_a_missing_object() {
     let root = TempDir::new().unwrap();
     let store = open(&root, "share");

@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use http::{
     Method,
-    header::{CONTENT_LENGTH, IF_NONE_MATCH},
+    header::{CONTENT_LENGTH, DATE, IF_NONE_MATCH},
 };
 use object_store::{
     Error,
@@ -43,11 +44,13 @@ struct Request<'a> {
     headers: Vec<(String, String)>,
     body: Bytes,
     patience: Duration,
+    accept: fn(Answer) -> Result<Answer, Trouble>,
 }
 
 impl<'a> Request<'a> {
     fn about(method: Method, key: Option<&'a str>) -> Self {
-        Self { method, key, query: Vec::new(), headers: Vec::new(), body: Bytes::new(), patience: QUESTION }
+        let (query, headers, body) = Default::default();
+        Self { method, key, query, headers, body, patience: QUESTION, accept: success }
     }
 }
 
@@ -106,6 +109,15 @@ impl Requests {
         Page::parse(answer.body())
     }
 
+    /// As any answer tells it, a refusal too: whoever's clock is wrong is refused for that.
+    pub(super) async fn time(&self) -> Result<Option<DateTime<Utc>>, Trouble> {
+        let query = [("restype", "container"), ("comp", "list"), ("maxresults", "1")];
+        let query = query.map(|(name, value)| (name, value.to_owned())).into();
+        let answer = self.send(Request { query, accept: Ok, ..Request::about(Method::GET, None) }).await?;
+        let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(Into::into))
+    }
+
     /// Repeats what may pass, for as long as the request has patience.
     async fn send(&self, request: Request<'_>) -> Result<Answer, Trouble> {
         let deadline = Instant::now() + request.patience;
@@ -129,8 +141,7 @@ impl Requests {
         let signed = self.sign(request).await?;
         let (head, body) = self.client.execute(signed).await.map_err(|error| Trouble::lost(&error))?.into_parts();
         let body = body.bytes_stream().map_ok(Vec::from).try_concat().await;
-        let answer = Answer::from_parts(head, body.map_err(|error| Trouble::lost(&error))?);
-        if answer.status().is_success() { Ok(answer) } else { Err(Trouble::refused(&answer)) }
+        (request.accept)(Answer::from_parts(head, body.map_err(|error| Trouble::lost(&error))?))
     }
 
     async fn sign(&self, request: &Request<'_>) -> Result<HttpRequest, Trouble> {
@@ -158,6 +169,10 @@ impl Requests {
         }
         url
     }
+}
+
+fn success(answer: Answer) -> Result<Answer, Trouble> {
+    if answer.status().is_success() { Ok(answer) } else { Err(Trouble::refused(&answer)) }
 }
 
 fn block_list(blocks: &[String]) -> String {

@@ -92,7 +92,7 @@ impl Directory {
         }
     }
 
-    fn fresh_file(&self, parent: &Path, prefix: &str) -> io::Result<(PathBuf, File)> {
+    pub(super) fn fresh_file(&self, parent: &Path, prefix: &str) -> io::Result<(PathBuf, File)> {
         loop {
             let path = parent.join(format!("{prefix}{}", self.clock.uuid()));
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
