@@ -13,6 +13,7 @@ mod names;
 mod order;
 mod pack;
 mod read;
+mod remove;
 #[cfg(test)]
 #[path = "archive/testing_tests.rs"]
 mod testing;
@@ -30,6 +31,7 @@ pub use names::{Keys, LocationError, Place, Scope, parse_location};
 pub use order::OrderError;
 pub use pack::{PackError, Packed, Packer};
 pub use read::{Archive, ReadError};
+pub use remove::{RemoveError, remove};
 pub use wire::WireError;
 pub use write::{CommitError, Draft, Staged, Upload, WriteError, committed, discard, free_second, stage};
 

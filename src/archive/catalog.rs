@@ -15,8 +15,8 @@ use super::{
     read::{ReadError, check_length, read_metadata},
 };
 use crate::{
-    domain::{BackupPoint, FailureCode, Location, StorageSpec},
-    storage::{SpecError, Storage, StorageError, Stores},
+    domain::{BackupPoint, FailureCode, Location, PolicyName, StorageSpec, StoreId},
+    storage::{ProbeError, SpecError, Storage, StorageError, Stores},
 };
 
 /// How many records are read at the same time.
@@ -58,6 +58,8 @@ pub struct Found {
     pub location: Location,
     /// What its commit record says, or why that cannot be used.
     pub point: Result<BackupPoint, ReadError>,
+    /// The policy that it was made for, if its record can be used and names one.
+    pub policy: Option<PolicyName>,
 }
 
 /// Why backups could not be listed or read.
@@ -72,6 +74,9 @@ pub enum CatalogError {
     /// The backup cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The storage was tried out and does not do what backups need.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
 }
 
 impl CatalogError {
@@ -79,7 +84,7 @@ impl CatalogError {
     pub fn property(&self) -> Option<&'static str> {
         match self {
             Self::Spec(error) => error.property(),
-            Self::Storage(_) | Self::Read(_) => None,
+            Self::Storage(_) | Self::Read(_) | Self::Probe(_) => None,
         }
     }
 
@@ -104,6 +109,17 @@ impl Catalog {
     /// Whether the storage could be used at all; contacts nothing.
     pub fn check(&self, spec: &StorageSpec) -> Result<(), CatalogError> {
         Ok(self.stores.check(spec)?)
+    }
+
+    /// Which place the storage is, whoever enters it and however it is spelt; contacts nothing.
+    pub fn identity(&self, spec: &StorageSpec) -> Result<StoreId, CatalogError> {
+        Ok(self.stores.identity(spec)?)
+    }
+
+    /// Tries the storage out: writes, reads, lists and deletes a small object that no listing takes for a backup. Makes
+    /// the container or directory as the first backup would, and leaves nothing else.
+    pub async fn probe(&self, spec: &StorageSpec) -> Result<(), CatalogError> {
+        Ok(self.stores.probe(&self.open(spec).await?).await?)
     }
 
     /// The storage itself. On a thread of its own, since a mount that hangs would hold whoever looks at it.
@@ -181,13 +197,13 @@ async fn read(
     time: DateTime<Utc>,
     location: Location,
 ) -> Result<Option<Found>, CatalogError> {
-    let point = match read_metadata(storage, &location).await {
-        Ok(metadata) => Ok(metadata.point),
+    let (point, policy) = match read_metadata(storage, &location).await {
+        Ok(metadata) => (Ok(metadata.point), metadata.content.and_then(|content| content.policy)),
         Err(ReadError::NotFound { source, .. }) if !source.is_store_missing() => return Ok(None),
         Err(error) if error.code() == FailureCode::Unreachable => return Err(error.into()),
-        Err(error) => Err(error),
+        Err(error) => (Err(error), None),
     };
-    Ok(Some(Found { place, time, location, point }))
+    Ok(Some(Found { place, time, location, point, policy }))
 }
 
 #[cfg(test)]

@@ -5,9 +5,13 @@ use super::{
     extract::ExtractError,
     pack::PackError,
     read::ReadError,
+    remove::RemoveError,
     write::{CommitError, WriteError},
 };
-use crate::{domain::FailureCode, storage::SpecError};
+use crate::{
+    domain::FailureCode,
+    storage::{ProbeError, SpecError},
+};
 
 impl ReadError {
     /// For programs.
@@ -31,6 +35,18 @@ impl CatalogError {
             Self::Spec(_) => FailureCode::InvalidArgument,
             Self::Storage(error) => error.code(),
             Self::Read(error) => error.code(),
+            Self::Probe(ProbeError::Failed { source, .. }) => source.code(),
+            Self::Probe(ProbeError::Changed | ProbeError::Unlisted) => FailureCode::Other,
+        }
+    }
+}
+
+impl RemoveError {
+    /// For programs.
+    pub fn code(&self) -> FailureCode {
+        match self {
+            Self::Location(_) => FailureCode::InvalidArgument,
+            Self::Record { source, .. } | Self::Data { source, .. } => source.code(),
         }
     }
 }

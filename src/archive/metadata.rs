@@ -8,7 +8,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::wire::{Input, WireError, put_bytes};
-use crate::domain::{BackupPoint, Epoch, KeyRange, Location, Parent, PartitionKind};
+use crate::domain::{BackupPoint, Epoch, KeyRange, Location, Parent, PartitionKind, PolicyName};
 
 /// More than any real metadata file has; a larger one is not even fetched.
 pub(super) const LARGEST: u64 = 1 << 20;
@@ -32,7 +32,7 @@ pub struct Metadata {
     pub content: Option<Content>,
 }
 
-/// What a commit record says of the zip beside it.
+/// What our own properties say: of the zip beside the record, and why the backup was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// What kind of source it was taken of: `directory`, …
@@ -55,6 +55,15 @@ pub struct Content {
     pub block_size: u32,
     /// The version of the program that wrote it.
     pub product_version: String,
+    /// The policy that it was made for, if it was made for one.
+    pub policy: Option<PolicyName>,
+}
+
+impl Metadata {
+    /// The policy that the backup was made for; none also when another program wrote it.
+    pub fn policy(&self) -> Option<&PolicyName> {
+        self.content.as_ref()?.policy.as_ref()
+    }
 }
 
 /// Why bytes are no metadata that this program can use.
@@ -116,8 +125,9 @@ mod name {
     pub(super) const FILES: &str = "FabricBackup.FileCount";
     pub(super) const BLOCK: &str = "FabricBackup.BlockSize";
     pub(super) const PRODUCT: &str = "FabricBackup.ProductVersion";
+    pub(super) const POLICY: &str = "FabricBackup.Policy";
 
-    pub(super) const ALL: [&str; 22] = [
+    pub(super) const ALL: [&str; 23] = [
         TIME,
         PARENT_LOCATION,
         LOCATION,
@@ -140,6 +150,7 @@ mod name {
         FILES,
         BLOCK,
         PRODUCT,
+        POLICY,
     ];
 }
 
@@ -189,6 +200,9 @@ fn put_content(out: &mut Properties, content: &Content) {
     out.put(name::FILES, &content.files.to_le_bytes());
     out.put(name::BLOCK, &u64::from(content.block_size).to_le_bytes());
     out.put(name::PRODUCT, content.product_version.as_bytes());
+    if let Some(policy) = &content.policy {
+        out.put(name::POLICY, policy.as_str().as_bytes());
+    }
 }
 
 struct Properties(Vec<u8>);
@@ -376,7 +390,16 @@ fn content(found: &Found) -> Result<Option<Content>, MetadataError> {
         files: found.size(name::FILES)?,
         block_size: u32::try_from(found.int(name::BLOCK)?).map_err(|_| MetadataError::Value(name::BLOCK))?,
         product_version: found.text(name::PRODUCT)?,
+        policy: policy(found)?,
     }))
+}
+
+fn policy(found: &Found) -> Result<Option<PolicyName>, MetadataError> {
+    if found.optional(name::POLICY).is_none() {
+        return Ok(None);
+    }
+    let policy = PolicyName::parse(&found.text(name::POLICY)?);
+    policy.map(Some).map_err(|_| MetadataError::Value(name::POLICY))
 }
 
 /// .NET ticks: 100 ns each, since the start of the year 1.

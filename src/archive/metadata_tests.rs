@@ -2,7 +2,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use uuid::{Uuid, uuid};
 
 use super::{CRC64, Content, Metadata, MetadataError, decode, encode};
-use crate::domain::{BackupPoint, Epoch, KeyRange, Location, Parent, PartitionKind};
+use crate::domain::{BackupPoint, Epoch, KeyRange, Location, Parent, PartitionKind, PolicyName};
 
 fn full() -> Metadata {
     let id = uuid!("00112233-4455-6677-8899-aabbccddeeff");
@@ -34,8 +34,15 @@ fn ours() -> Metadata {
         files: 2,
         block_size: 1 << 16,
         product_version: "0.1.0".into(),
+        policy: None,
     };
     Metadata { content: Some(content), ..full() }
+}
+
+fn for_policy(name: &str) -> Metadata {
+    let mut metadata = ours();
+    metadata.content.as_mut().unwrap().policy = Some(PolicyName::parse(name).unwrap());
+    metadata
 }
 
 /// A file put together by hand, with a bitwise CRC of its own: nothing of the code under test.
@@ -116,7 +123,7 @@ fn every_kind_of_backup_comes_back_as_it_was_written() {
     named.point.manifest_version = "v".repeat(300);
     let mut ancient = full();
     ancient.point.created = DateTime::UNIX_EPOCH - chrono::TimeDelta::days(365 * 1000);
-    for metadata in [full(), ours(), incremental, singleton, named, ancient] {
+    for metadata in [full(), ours(), for_policy("Täglich um 3"), incremental, singleton, named, ancient] {
         assert_eq!(decode(&encode(&metadata)).unwrap(), metadata);
     }
 }
@@ -207,6 +214,22 @@ fn versions_to_come_are_refused_by_their_number() {
     assert!(matches!(file_version, MetadataError::Newer { what: "metadata", version: 2 }));
     let format = decode(&with("FabricBackup.FormatVersion", Some(&9_i64.to_le_bytes()))).unwrap_err();
     assert!(format.to_string().contains("format version 9"), "{format}");
+}
+
+#[test]
+fn the_policy_is_one_property_more_and_the_rest_is_as_without_it() {
+    let without = encode(&ours());
+    let with = encode(&for_policy("Daily"));
+    let properties = without.len() - super::CRC - super::FOOTER - super::CRC;
+    assert_eq!(with[..properties], without[..properties]);
+    assert!(with[properties..].starts_with(b"\x13FabricBackup.Policy\x05Daily"));
+    assert_eq!(decode(&with).unwrap().policy(), Some(&PolicyName::parse("Daily").unwrap()));
+    assert_eq!(decode(&without).unwrap().policy(), None);
+}
+
+#[test]
+fn what_another_program_wrote_was_made_for_no_policy() {
+    assert_eq!(decode(&with("FabricBackup.Policy", Some(b"Daily"))).unwrap().policy(), None);
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub(super) fn draft(place: &Place, time: DateTime<Utc>) -> Draft {
         partition: PartitionKind::Singleton,
         manifest_version: "1.0".into(),
     };
-    Draft { point, source_kind: "directory".into(), block_size: BlockSize::for_state(0) }
+    Draft { point, source_kind: "directory".into(), block_size: BlockSize::for_state(0), policy: None }
 }
 
 /// Takes a backup of the tree.

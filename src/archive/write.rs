@@ -21,7 +21,7 @@ use super::{
     read::{ReadError, read_metadata},
 };
 use crate::{
-    domain::{BackupPoint, Location},
+    domain::{BackupPoint, Location, PolicyName},
     storage::{ErrorKind, ObjectWriter, Storage, StorageError},
 };
 
@@ -37,6 +37,8 @@ pub struct Draft {
     pub source_kind: String,
     /// The chain's block size.
     pub block_size: BlockSize,
+    /// The policy that it is made for, if it is made for one.
+    pub policy: Option<PolicyName>,
 }
 
 /// Why a backup was not written. `E` is the error of whoever hands the state to the packer.
@@ -121,7 +123,7 @@ where
             return Err(error);
         }
     };
-    let metadata = Metadata { content: Some(content(draft.source_kind, &packed)), point: draft.point };
+    let metadata = Metadata { content: Some(content(draft.source_kind, draft.policy, &packed)), point: draft.point };
     Ok(Staged { storage: storage.clone(), keys, metadata })
 }
 
@@ -213,7 +215,7 @@ async fn give_up(object: ObjectWriter) {
     }
 }
 
-fn content(source_kind: String, packed: &Packed) -> Content {
+fn content(source_kind: String, policy: Option<PolicyName>, packed: &Packed) -> Content {
     Content {
         source_kind,
         zip_len: packed.zip_len,
@@ -225,6 +227,7 @@ fn content(source_kind: String, packed: &Packed) -> Content {
         files: packed.files,
         block_size: packed.block_size.bytes(),
         product_version: env!("CARGO_PKG_VERSION").to_owned(),
+        policy,
     }
 }
 

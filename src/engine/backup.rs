@@ -128,6 +128,7 @@ impl Engine {
             point: point(hosted, job.id, &record, location, free, &snapshot),
             source_kind: "directory".to_owned(),
             block_size: BlockSize::for_state(snapshot.bytes()),
+            policy: None,
         };
         let staged = archive::stage(storage, draft, move |packer| copy(&snapshot, packer)).await;
         if let Err(WriteError::Taken(_)) = &staged {

@@ -105,7 +105,7 @@ pub(crate) fn draft() -> Draft {
         partition: PartitionKind::Int64Range(KeyRange { low: -1, high: i64::MAX }),
         manifest_version: "1.0.0".into(),
     };
-    Draft { point, source_kind: "directory".into(), block_size: BlockSize::for_state(0) }
+    Draft { point, source_kind: "directory".into(), block_size: BlockSize::for_state(0), policy: None }
 }
 
 /// One line for each entry: kind, mode, modification time, and what is in it.
