@@ -4,14 +4,17 @@
 //! is written last and alone makes a backup exist; nothing read from a storage is believed before it is verified.
 
 mod block;
+mod cache;
 mod catalog;
 mod extract;
 mod failure;
+mod listing;
 mod manifest;
 mod metadata;
 mod names;
 mod order;
 mod pack;
+mod position;
 mod read;
 mod remove;
 #[cfg(test)]
@@ -23,13 +26,14 @@ mod write;
 mod zip;
 
 pub use block::{BlockHash, BlockSize};
-pub use catalog::{Catalog, CatalogError, Filter, Found, Listing};
+pub use catalog::{Catalog, CatalogError, Filter, Found, Listing, Wanted};
 pub use extract::{ExtractError, Sink, SinkFile};
 pub use manifest::{Frame, Item, Items, Manifest, ManifestError, Member, Stored};
 pub use metadata::{Content, FORMAT_VERSION, Metadata, MetadataError, decode, encode};
 pub use names::{Keys, LocationError, Place, Scope, parse_location};
 pub use order::OrderError;
 pub use pack::{PackError, Packed, Packer};
+pub use position::{Position, PositionError};
 pub use read::{Archive, ReadError};
 pub use remove::{RemoveError, remove};
 pub use wire::WireError;

@@ -1,26 +1,29 @@
-//! Finds the backups on a storage, by their commit records.
+//! Finds the backups on storages, by their commit records.
 //!
-//! Owns listing and its filters; reads, never writes. What the name tells is never fetched: filters apply before any
-//! record is read. A record that cannot be read or used is shown with the reason, not hidden, and not fatal to the others,
-//! unless the whole storage is out of reach.
+//! Owns what can be asked of a storage by its description. Reads; writes nothing, but for the small object of a probe. A
+//! record that cannot be read or used is shown with the reason, not hidden, and not fatal to the others, unless the whole
+//! storage is out of reach.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 
 use super::{
+    cache::Cache,
+    listing::{self, Shelf},
     metadata::Metadata,
-    names::{Place, Scope, location_of_metadata},
+    names::{Place, Scope},
+    position::Position,
     read::{ReadError, check_length, read_metadata},
 };
 use crate::{
-    domain::{BackupPoint, FailureCode, Location, PolicyName, StorageSpec, StoreId},
+    domain::{BackupPoint, Location, PartitionId, PolicyName, StorageSpec, StoreId},
     storage::{ProbeError, SpecError, Storage, StorageError, Stores},
 };
-
-/// How many records are read at the same time.
-const READS: usize = 16;
 
 /// Which backups of a scope are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,9 +35,18 @@ pub struct Filter {
     /// Of what is left, only the newest of each partition.
     pub latest: bool,
     /// Of what is left, only what comes after this place in the order of a listing.
-    pub after: Option<Location>,
+    pub after: Option<Position>,
     /// Of what is left, only so many.
     pub limit: Option<usize>,
+}
+
+/// A storage to list, and whose backups are wanted from it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Which storage.
+    pub spec: StorageSpec,
+    /// Only those of these partitions; none means all.
+    pub partitions: Option<HashSet<PartitionId>>,
 }
 
 /// What was found, by application, service, partition and then time.
@@ -44,7 +56,7 @@ pub struct Listing {
     pub items: Vec<Found>,
     /// Where this page ended, if the limit kept some back: the `after` of the next one. It need not be among the items,
     /// since a backup can go between being named and being read.
-    pub next: Option<Location>,
+    pub next: Option<Position>,
 }
 
 /// A backup that was found.
@@ -98,12 +110,13 @@ impl CatalogError {
 #[derive(Clone)]
 pub struct Catalog {
     stores: Stores,
+    cache: Arc<Cache>,
 }
 
 impl Catalog {
     /// Over the storages that this process may reach.
     pub fn new(stores: Stores) -> Self {
-        Self { stores }
+        Self { stores, cache: Arc::default() }
     }
 
     /// Whether the storage could be used at all; contacts nothing.
@@ -140,70 +153,64 @@ impl Catalog {
         Ok(metadata)
     }
 
-    /// The backups in a scope, by application, service, partition and then time.
+    /// The backups in a scope on one storage, by application, service, partition and then time.
     pub async fn list(&self, spec: &StorageSpec, scope: &Scope, filter: &Filter) -> Result<Listing, CatalogError> {
-        list(&self.open(spec).await?, scope, filter).await
+        let (id, storage) = (self.identity(spec)?, self.open(spec).await?);
+        let shelf = Shelf { id, storage, partitions: None, may_be_missing: false };
+        listing::list(&[shelf.into()], &self.cache, scope, filter).await
     }
-}
 
-type Named = BTreeMap<(Place, DateTime<Utc>), Location>;
+    /// The same on several storages as one list, in which those of one partition and time are in the order of their
+    /// storages. A storage that is named twice is asked once, as it is described first, for the partitions of both. One
+    /// that is not there yet, since the first backup makes it, has none.
+    pub async fn list_in(&self, stores: &[Wanted], scope: &Scope, filter: &Filter) -> Result<Listing, CatalogError> {
+        let merged = self.merged(stores)?.into_iter();
+        let shelves = merged.map(|(id, wanted)| async { self.shelf(id, wanted.spec, wanted.partitions).await });
+        listing::list(&try_join_all(shelves).await?, &self.cache, scope, filter).await
+    }
 
-/// What [`Catalog::list`] does, on an open storage.
-pub(super) async fn list(storage: &Storage, scope: &Scope, filter: &Filter) -> Result<Listing, CatalogError> {
-    let mut named = Named::new();
-    for prefix in scope.prefixes() {
-        for object in storage.list(&prefix).await? {
-            named.extend(name(&object.key, filter));
+    /// The newest backup of a scope that can be restored: its data lies beside it as long as it should be, its manifest
+    /// is whole. Those that another program wrote and those that are damaged are passed over.
+    pub async fn latest_restorable(&self, spec: &StorageSpec, scope: &Scope) -> Result<Option<Metadata>, CatalogError> {
+        listing::latest_restorable(&self.shelf(self.identity(spec)?, spec, None).await?, scope).await
+    }
+
+    /// The data in a scope beside which no commit record lies and whose name has an earlier time than `before`: what a
+    /// backup that failed or was deleted may have left. [`discard`](super::discard) takes it away.
+    pub async fn orphans(
+        &self,
+        spec: &StorageSpec,
+        scope: &Scope,
+        before: DateTime<Utc>,
+    ) -> Result<Vec<Location>, CatalogError> {
+        let shelf = self.shelf(self.identity(spec)?, spec, None).await?;
+        listing::orphans(&shelf, scope, before).await
+    }
+
+    fn merged<'a>(&self, stores: &'a [Wanted]) -> Result<BTreeMap<StoreId, Merged<'a>>, CatalogError> {
+        let mut merged = BTreeMap::<StoreId, Merged<'a>>::new();
+        for Wanted { spec, partitions } in stores {
+            let new = || Merged { spec, partitions: Some(HashSet::new()) };
+            let all = &mut merged.entry(self.identity(spec)?).or_insert_with(new).partitions;
+            *all = all.take().zip(partitions.as_ref()).map(|(all, more)| &all | more);
         }
+        Ok(merged)
     }
-    if filter.latest {
-        keep_latest(&mut named);
+
+    async fn shelf(
+        &self,
+        id: StoreId,
+        spec: &StorageSpec,
+        partitions: Option<HashSet<PartitionId>>,
+    ) -> Result<Arc<Shelf>, CatalogError> {
+        Ok(Shelf { id, storage: self.open(spec).await?, partitions, may_be_missing: true }.into())
     }
-    let next = keep_page(&mut named, filter)?;
-    let reads = named.into_iter().map(|((place, time), location)| read(storage, place, time, location));
-    let found: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
-    Ok(Listing { items: found.into_iter().flatten().collect(), next })
 }
 
-/// Keeps one page and tells where it ends, if more come after it.
-fn keep_page(named: &mut Named, filter: &Filter) -> Result<Option<Location>, CatalogError> {
-    if let Some(after) = &filter.after {
-        let place = Place::of(after).map_err(ReadError::from)?;
-        named.retain(|key, _| *key > place);
-    }
-    let all = named.len();
-    let page = filter.limit.unwrap_or(all);
-    *named = std::mem::take(named).into_iter().take(page).collect();
-    Ok(named.values().next_back().filter(|_| all > page).cloned())
-}
-
-/// The backup whose record has this key, if it is one and the filter lets it through.
-fn name(key: &str, filter: &Filter) -> Option<((Place, DateTime<Utc>), Location)> {
-    let location = location_of_metadata(key)?;
-    let (place, time) = Place::of(&location).ok()?;
-    let wanted = filter.start.is_none_or(|start| start <= time) && filter.end.is_none_or(|end| time <= end);
-    wanted.then_some(((place, time), location))
-}
-
-fn keep_latest(named: &mut Named) {
-    let latest: BTreeMap<Place, DateTime<Utc>> = named.keys().cloned().collect();
-    named.retain(|(place, time), _| latest.get(place) == Some(time));
-}
-
-/// Reads one record; none if it was deleted since it was listed.
-async fn read(
-    storage: &Storage,
-    place: Place,
-    time: DateTime<Utc>,
-    location: Location,
-) -> Result<Option<Found>, CatalogError> {
-    let (point, policy) = match read_metadata(storage, &location).await {
-        Ok(metadata) => (Ok(metadata.point), metadata.content.and_then(|content| content.policy)),
-        Err(ReadError::NotFound { source, .. }) if !source.is_store_missing() => return Ok(None),
-        Err(error) if error.code() == FailureCode::Unreachable => return Err(error.into()),
-        Err(error) => (Err(error), None),
-    };
-    Ok(Some(Found { place, time, location, point, policy }))
+/// One storage and all that is wanted of it.
+struct Merged<'a> {
+    spec: &'a StorageSpec,
+    partitions: Option<HashSet<PartitionId>>,
 }
 
 #[cfg(test)]

@@ -1,171 +1,100 @@
-use bytes::Bytes;
-use chrono::TimeDelta;
+use std::path::Path;
+
+use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{CatalogError, Filter, Found, Listing, list as page};
+use super::{Catalog, CatalogError, Filter, Wanted};
 use crate::{
     archive::{
-        Keys, Place, Scope,
+        Scope,
         testing::{noon, place, store},
     },
-    domain::{ApplicationName, PartitionId, ServiceName},
+    clock::Clock,
+    domain::{FailureCode, FileShare, PartitionId, StorageSpec},
     storage::{
-        ErrorKind, Storage,
+        ErrorKind, StoreSettings, Stores,
         faulty::{Fault, Faults, Moment, Verb, Verdict},
     },
 };
 
-fn at(service: &str, partition: u128) -> Place {
-    let service = ServiceName::parse(&format!("fabric:/App/{service}")).unwrap();
-    Place { service, partition: PartitionId(Uuid::from_u128(partition)), ..place() }
+fn stores(root: &Path) -> Stores {
+    let settings = StoreSettings { share_roots: vec![root.to_owned()], ..StoreSettings::default() };
+    Stores::new(settings, Clock::system())
 }
 
-fn hours(hours: i64) -> TimeDelta {
-    TimeDelta::hours(hours)
+fn spec(root: &Path, name: &str) -> StorageSpec {
+    let path = root.join(name).to_str().unwrap().to_owned();
+    StorageSpec::FileShare(FileShare { path, primary: None, secondary: None })
 }
 
-/// Two partitions with three backups each, another service with one, and things that are no backups.
-async fn storage() -> Storage {
-    let storage = Storage::memory();
-    for hour in [2, 0, 1] {
-        for partition in [2, 1] {
-            store(&storage, &at("Svc", partition), noon() + hours(hour), vec![]).await;
-        }
-    }
-    store(&storage, &at("Svc/Inner", 3), noon(), vec![]).await;
-    for key in ["App/Svc/notes.bkmetadata", "App/Svc/p/2026-03-04 12.00.00.bkmetadata", "App/Svc/x.txt"] {
-        storage.put_new(key, Bytes::from_static(b"no backup")).await.unwrap();
-    }
-    storage
-}
-
-fn application() -> Scope {
-    Scope::Application(ApplicationName::parse("fabric:/App").unwrap())
-}
-
-fn service(name: &str) -> Scope {
-    Scope::Service(ServiceName::parse(name).unwrap())
-}
-
-async fn list(storage: &Storage, scope: &Scope, filter: &Filter) -> Result<Vec<Found>, CatalogError> {
-    page(storage, scope, filter).await.map(|listing| listing.items)
-}
-
-/// Service, partition and hours after noon.
-fn shown(found: &[Found]) -> Vec<(String, u128, i64)> {
-    let show = |found: &Found| {
-        let place = &found.place;
-        (place.service.as_str().to_owned(), place.partition.0.as_u128(), (found.time - noon()).num_hours())
-    };
-    found.iter().map(show).collect()
+fn scope() -> Scope {
+    Scope::Application(place().application)
 }
 
 #[tokio::test]
-async fn backups_are_listed_by_service_partition_and_time() {
-    let found = list(&storage().await, &application(), &Filter::default()).await.unwrap();
-    let svc = |partition, hour| ("fabric:/App/Svc".to_owned(), partition, hour);
-    let inner = ("fabric:/App/Svc/Inner".to_owned(), 3, 0);
-    assert_eq!(shown(&found), [svc(1, 0), svc(1, 1), svc(1, 2), svc(2, 0), svc(2, 1), svc(2, 2), inner]);
-    for found in found {
-        let point = found.point.unwrap();
-        assert_eq!((point.created, &point.location), (found.time, &found.location));
-    }
-}
-
-#[tokio::test]
-async fn a_scope_covers_its_own_and_nothing_beside_it() {
-    let storage = storage().await;
-    let count = async |scope: Scope| list(&storage, &scope, &Filter::default()).await.unwrap().len();
-    assert_eq!(count(service("fabric:/App/Svc")).await, 6);
-    assert_eq!(count(service("fabric:/App/Svc/Inner")).await, 1);
-    assert_eq!(count(service("fabric:/App/Sv")).await, 0);
-    let partition = |id| {
-        let name = ServiceName::parse("fabric:/App/Svc").unwrap();
-        Scope::Partition(name, PartitionId(Uuid::from_u128(id)))
-    };
-    assert_eq!(count(partition(1)).await, 3);
-    assert_eq!(count(partition(3)).await, 0);
-    assert_eq!(count(Scope::Application(ApplicationName::parse("fabric:/Ap").unwrap())).await, 0);
-}
-
-#[tokio::test]
-async fn the_time_filter_includes_both_ends_and_comes_before_latest() {
-    let storage = storage().await;
-    let listed = async |start: Option<i64>, end: Option<i64>, latest| {
-        let filter = Filter {
-            start: start.map(|h| noon() + hours(h)),
-            end: end.map(|h| noon() + hours(h)),
-            latest,
-            ..Filter::default()
-        };
-        let found = list(&storage, &service("fabric:/App/Svc"), &filter).await.unwrap();
-        shown(&found).into_iter().map(|(_, partition, hour)| (partition, hour)).collect::<Vec<_>>()
-    };
-    assert_eq!(listed(Some(1), Some(1), false).await, [(1, 1), (2, 1)]);
-    assert_eq!(listed(Some(1), None, false).await, [(1, 1), (1, 2), (2, 1), (2, 2)]);
-    assert_eq!(listed(None, Some(1), true).await, [(1, 1), (2, 1)]);
-    assert_eq!(listed(None, None, true).await, [(1, 2), (2, 2)]);
-    assert_eq!(listed(Some(3), None, true).await, []);
-}
-
-#[tokio::test]
-async fn only_what_is_answered_is_read() {
+async fn a_storage_that_two_ask_for_is_listed_once_and_one_that_is_not_there_yet_is_empty() {
+    let root = TempDir::new().unwrap();
     let calls = Faults::new(vec![]);
-    let storage = storage().await.observed(calls.clone());
-    let filter = Filter { latest: true, limit: Some(1), ..Filter::default() };
-    list(&storage, &service("fabric:/App/Svc"), &filter).await.unwrap();
-    let verbs: Vec<_> = calls.calls().into_iter().map(|call| call.verb).collect();
-    assert_eq!(verbs, [Verb::List, Verb::GetRange]);
-}
-
-#[tokio::test]
-async fn pages_follow_each_other_until_there_is_no_more() {
-    let storage = storage().await;
-    let mut filter = Filter { limit: Some(3), ..Filter::default() };
-    let mut pages = vec![];
-    loop {
-        let Listing { items, next } = page(&storage, &application(), &filter).await.unwrap();
-        pages.push(shown(&items));
-        if next.is_none() {
-            break;
-        }
-        filter.after = next;
-    }
-    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 1]);
-    assert_eq!(pages.concat(), shown(&list(&storage, &application(), &Filter::default()).await.unwrap()));
-}
-
-#[tokio::test]
-async fn a_backup_that_goes_away_between_name_and_record_is_left_out() {
-    let gone = Fault {
-        verb: Verb::GetRange,
-        key_contains: "",
-        nth: 2,
-        moment: Moment::Before,
-        verdict: Verdict::Fail(ErrorKind::NotFound),
+    let catalog = Catalog::new(stores(root.path()).observed(calls.clone()));
+    let storage = catalog.open(&spec(root.path(), "one")).await.unwrap();
+    store(&storage, &place(), noon(), vec![]).await;
+    let wanted = |name: &str, ids: &[u128]| {
+        let partitions = ids.iter().map(|id| PartitionId(Uuid::from_u128(*id))).collect();
+        Wanted { spec: spec(root.path(), name), partitions: Some(partitions) }
     };
-    let faults = Faults::new(vec![gone]);
-    let storage = storage().await.observed(faults.clone());
-    assert_eq!(list(&storage, &application(), &Filter::default()).await.unwrap().len(), 6);
-    assert!(faults.unfired().is_empty());
+    let listed = async |wanted: &[Wanted]| {
+        let before = calls.calls().len();
+        let found = catalog.list_in(wanted, &scope(), &Filter::default()).await.unwrap().items.len();
+        let lists = calls.calls()[before..].iter().filter(|call| call.verb == Verb::List).count();
+        (found, lists)
+    };
+    assert_eq!(listed(&[wanted("one", &[7]), wanted("one/", &[1]), wanted("two", &[1])]).await, (1, 2));
+    assert_eq!(listed(&[wanted("one", &[7])]).await, (0, 1));
+    let everything = Wanted { partitions: None, ..wanted("one", &[]) };
+    assert_eq!(listed(&[wanted("one", &[7]), everything, wanted("./one", &[])]).await, (1, 1));
+    assert_eq!(listed(&[]).await, (0, 0));
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_used_is_shown_with_its_reason_and_hides_nothing() {
-    let storage = storage().await;
-    let location = at("Svc", 1).location(noon() + hours(1));
-    let key = Keys::of(&location).unwrap().metadata;
-    storage.delete(&key).await.unwrap();
-    storage.put_new(&key, Bytes::from_static(b"rubbish")).await.unwrap();
-    let found = list(&storage, &application(), &Filter::default()).await.unwrap();
-    assert_eq!(found.len(), 7);
-    let bad: Vec<_> = found.iter().filter(|found| found.point.is_err()).map(|found| &found.location).collect();
-    assert_eq!(bad, [&location]);
+async fn a_storage_that_is_not_there_yet_has_no_orphans_and_nothing_to_restore_but_a_list_of_it_alone_says_so() {
+    let root = TempDir::new().unwrap();
+    let catalog = Catalog::new(stores(root.path()));
+    let spec = spec(root.path(), "missing");
+    assert_eq!(catalog.orphans(&spec, &scope(), noon()).await.unwrap(), []);
+    assert_eq!(catalog.latest_restorable(&spec, &scope()).await.unwrap(), None);
+    let error = catalog.list(&spec, &scope(), &Filter::default()).await.unwrap_err();
+    assert!(error.is_store_missing(), "{error}");
 }
 
 #[tokio::test]
-async fn a_backup_without_its_commit_record_is_not_listed() {
-    let storage = storage().await;
-    storage.delete(&Keys::of(&at("Svc", 1).location(noon())).unwrap().metadata).await.unwrap();
-    assert_eq!(list(&storage, &application(), &Filter::default()).await.unwrap().len(), 6);
+async fn a_probe_makes_the_storage_and_says_what_it_could_not_do() {
+    let root = TempDir::new().unwrap();
+    let spec = spec(root.path(), "new/one");
+    Catalog::new(stores(root.path())).probe(&spec).await.unwrap();
+    assert_eq!(std::fs::read_dir(root.path().join("new/one")).unwrap().count(), 0);
+    let fault = Fault {
+        verb: Verb::List,
+        key_contains: "",
+        nth: 1,
+        moment: Moment::Before,
+        verdict: Verdict::Fail(ErrorKind::AccessDenied),
+    };
+    let catalog = Catalog::new(stores(root.path()).observed(Faults::new(vec![fault])));
+    let error = catalog.probe(&spec).await.unwrap_err();
+    assert!(matches!(error, CatalogError::Probe(_)) && error.to_string().contains("listed"), "{error}");
+    assert_eq!(error.code(), FailureCode::AccessDenied);
+    assert_eq!(std::fs::read_dir(root.path().join("new/one")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn the_catalog_remembers_records_of_a_storage_however_it_is_spelt() {
+    let root = TempDir::new().unwrap();
+    let calls = Faults::new(vec![]);
+    let catalog = Catalog::new(stores(root.path()).observed(calls.clone()));
+    let storage = catalog.open(&spec(root.path(), "one")).await.unwrap();
+    store(&storage, &place(), noon(), vec![]).await;
+    for name in ["one", "./one/", "one"] {
+        catalog.clone().list(&spec(root.path(), name), &scope(), &Filter::default()).await.unwrap();
+    }
+    assert_eq!(calls.calls().iter().filter(|call| call.verb == Verb::GetRange).count(), 1);
 }

@@ -134,6 +134,11 @@ pub(super) fn location_of_metadata(key: &str) -> Option<Location> {
     parse_location(key.strip_suffix(METADATA)?).ok()
 }
 
+/// The location of the backup whose data lies under `key`; none if the key is no data's.
+pub(super) fn location_of_data(key: &str) -> Option<Location> {
+    parse_location(key.strip_suffix(ZIP)?).ok()
+}
+
 fn folder(name: &str) -> String {
     name.replace('/', "$")
 }

@@ -106,6 +106,11 @@ impl Archive {
         &self.content
     }
 
+    /// Its commit record.
+    pub(super) fn into_metadata(self) -> Metadata {
+        Metadata { point: self.point, content: Some(self.content) }
+    }
+
     /// Its manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

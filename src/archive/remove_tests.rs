@@ -1,8 +1,8 @@
 use super::{RemoveError, remove};
 use crate::{
     archive::{
-        Filter, Keys, Scope, catalog,
-        testing::{file, noon, place, store},
+        Filter, Keys, Scope,
+        testing::{file, list, noon, place, store},
     },
     domain::{FailureCode, Location},
     storage::{
@@ -17,7 +17,7 @@ async fn backup(storage: &Storage) -> Location {
 
 async fn listed(storage: &Storage) -> usize {
     let scope = Scope::Partition(place().service, place().partition);
-    catalog::list(storage, &scope, &Filter::default()).await.unwrap().items.len()
+    list(storage, &scope, &Filter::default()).await.unwrap().items.len()
 }
 
 async fn objects(storage: &Storage) -> Vec<String> {

@@ -3,16 +3,25 @@
 use std::{
     convert::Infallible,
     io,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use chrono::{DateTime, TimeZone, Utc};
 use uuid::Uuid;
 
-use super::{BlockSize, Draft, Metadata, PackError, Place, Sink, SinkFile, stage};
+use super::{
+    BlockSize, CatalogError, Draft, Filter, Listing, Metadata, PackError, Place, Scope, Sink, SinkFile,
+    cache::Cache,
+    listing::{self, Shelf},
+    stage,
+};
 use crate::{
     domain::{
-        ApplicationName, BackupPoint, Entry, EntryKind, Epoch, PartitionId, PartitionKind, ServiceName, TreePath,
+        ApplicationName, BackupPoint, Entry, EntryKind, Epoch, PartitionId, PartitionKind, ServiceName, StoreId,
+        TreePath,
     },
     storage::Storage,
 };
@@ -87,6 +96,16 @@ pub(super) async fn store(storage: &Storage, place: &Place, time: DateTime<Utc>,
         tree.iter().try_for_each(|(entry, content)| packer.entry(entry, &mut content.as_slice()))
     };
     stage::<PackError, _>(storage, draft(place, time), pack).await.unwrap().commit().await.unwrap()
+}
+
+/// The backups on an open storage, all of them read.
+pub(super) async fn list(storage: &Storage, scope: &Scope, filter: &Filter) -> Result<Listing, CatalogError> {
+    listing::list(&[shelf("store", storage)], &Cache::default(), scope, filter).await
+}
+
+/// A storage of a list; it must be there.
+pub(super) fn shelf(id: &str, storage: &Storage) -> Arc<Shelf> {
+    Shelf { id: StoreId(id.to_owned()), storage: storage.clone(), partitions: None, may_be_missing: false }.into()
 }
 
 /// What a restore wrote.

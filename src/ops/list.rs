@@ -1,10 +1,9 @@
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
 use super::{Error, Ops};
 use crate::{
-    archive::{Filter, Found, Place, Scope},
-    domain::{ApplicationName, Failure, Location, PartitionId, ServiceName, StorageSpec, words},
+    archive::{Filter, Found, Position, Scope},
+    domain::{ApplicationName, Failure, PartitionId, ServiceName, StorageSpec, words},
 };
 
 /// Whose backups are asked for. The names need not be known to this node.
@@ -84,11 +83,11 @@ impl Ops {
     }
 
     async fn list(&self, storage: &StorageSpec, scope: &Scope, query: Query) -> Result<Listing, Error> {
-        let after = query.page.token.as_deref().map(decode_token).transpose()?;
+        let after = query.page.token.as_deref().map(Position::decode).transpose().map_err(|_| Error::Token)?;
         let limit = usize::try_from(query.page.limit).ok().filter(|limit| *limit > 0);
         let filter = Filter { start: query.start, end: query.end, latest: query.latest, after, limit };
         let found = self.catalog.list(storage, scope, &filter).await?;
-        let next = found.next.as_ref().map(encode_token);
+        let next = found.next.as_ref().map(Position::encode);
         Ok(Listing { items: found.items.into_iter().map(Item::Backup).collect(), next })
     }
 }
@@ -101,16 +100,4 @@ impl From<Entity> for Scope {
             Entity::Partition(service, id) => Self::Partition(service, id),
         }
     }
-}
-
-/// A token is the location of the last backup of its page: it stays good while backups come and go.
-fn encode_token(last: &Location) -> String {
-    URL_SAFE_NO_PAD.encode(&last.0)
-}
-
-fn decode_token(token: &str) -> Result<Location, Error> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| Error::Token)?;
-    let location = Location(String::from_utf8(bytes).map_err(|_| Error::Token)?);
-    Place::of(&location).map_err(|_| Error::Token)?;
-    Ok(location)
 }

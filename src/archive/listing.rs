@@ -1,0 +1,176 @@
+//! Lists backups of one storage or of several as one list: by place, then time, then storage.
+//!
+//! Owns which names are listed and on which page. What the name tells is never fetched: everything but the page itself is
+//! decided before any record is read, and a record that was read before is not read again.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
+
+use super::{
+    cache::{Cache, Record, record_id},
+    catalog::{CatalogError, Filter, Found, Listing},
+    metadata::Metadata,
+    names::{Keys, Place, Scope, location_of_data, location_of_metadata},
+    position::Position,
+    read::{Archive, ReadError, read_metadata},
+};
+use crate::{
+    domain::{FailureCode, Location, PartitionId, StoreId, words},
+    storage::{Object, Storage, StorageError},
+};
+
+/// How many records are read at the same time.
+const READS: usize = 16;
+
+/// One storage of a list, open.
+pub(super) struct Shelf {
+    pub(super) id: StoreId,
+    pub(super) storage: Storage,
+    /// Whose backups are taken from here; none takes all.
+    pub(super) partitions: Option<HashSet<PartitionId>>,
+    /// Whether it has no backups, rather than a fault, when it is not there at all.
+    pub(super) may_be_missing: bool,
+}
+
+/// A backup that is there, as far as its name tells.
+struct Named {
+    shelf: Arc<Shelf>,
+    place: Place,
+    time: DateTime<Utc>,
+    location: Location,
+    record: Object,
+}
+
+/// The backups in a scope on these shelves, which are in the order of their ids.
+pub(super) async fn list(
+    shelves: &[Arc<Shelf>],
+    cache: &Cache,
+    scope: &Scope,
+    filter: &Filter,
+) -> Result<Listing, CatalogError> {
+    let names = try_join_all(shelves.iter().map(|shelf| names(shelf, scope, filter))).await?;
+    let mut named: Vec<_> = names.into_iter().flatten().collect();
+    named.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
+    named.dedup_by(|a, b| a.order() == b.order());
+    if filter.latest {
+        keep_latest(&mut named);
+    }
+    let next = keep_page(&mut named, filter);
+    let reads = named.into_iter().map(|named| read(named, cache));
+    let found: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
+    Ok(Listing { items: found.into_iter().flatten().collect(), next })
+}
+
+/// The newest backup of a scope that can be restored here, whole as far as can be told without reading its blocks.
+pub(super) async fn latest_restorable(shelf: &Arc<Shelf>, scope: &Scope) -> Result<Option<Metadata>, CatalogError> {
+    let mut named = names(shelf, scope, &Filter::default()).await?;
+    named.sort_unstable_by_key(|named| Reverse(named.time));
+    for Named { location, .. } in named {
+        match Archive::open(&shelf.storage, &location).await {
+            Ok(archive) => return Ok(Some(archive.into_metadata())),
+            // Not a reason to go back to an older one.
+            Err(error @ ReadError::Storage(_)) => return Err(error.into()),
+            Err(error) => tracing::warn!(%location, error = words(&error), "this backup cannot be restored"),
+        }
+    }
+    Ok(None)
+}
+
+/// The data in a scope whose names have an earlier time than `before` and beside which no commit record lies.
+pub(super) async fn orphans(
+    shelf: &Shelf,
+    scope: &Scope,
+    before: DateTime<Utc>,
+) -> Result<Vec<Location>, CatalogError> {
+    let keys: BTreeSet<String> = objects(shelf, scope).await?.into_iter().map(|object| object.key).collect();
+    let old = keys.iter().filter_map(|key| location_of_data(key).filter(|location| is_older(location, before)));
+    Ok(old.filter(|location| Keys::of(location).is_ok_and(|of| !keys.contains(&of.metadata))).collect())
+}
+
+/// Only what lies exactly where a backup would.
+fn is_older(location: &Location, before: DateTime<Utc>) -> bool {
+    Place::of(location).is_ok_and(|(place, time)| time < before && place.location(time) == *location)
+}
+
+impl Named {
+    fn order(&self) -> (&Place, DateTime<Utc>, &StoreId) {
+        (&self.place, self.time, &self.shelf.id)
+    }
+
+    fn position(&self) -> Position {
+        Position { place: self.place.clone(), time: self.time, store: self.shelf.id.clone() }
+    }
+}
+
+/// One listing of the storage; none of its objects twice.
+async fn objects(shelf: &Shelf, scope: &Scope) -> Result<Vec<Object>, StorageError> {
+    let mut objects = Vec::new();
+    for prefix in scope.prefixes() {
+        match shelf.storage.list(&prefix).await {
+            Err(error) if error.is_store_missing() && shelf.may_be_missing => return Ok(Vec::new()),
+            listed => objects.extend(listed?),
+        }
+    }
+    Ok(objects)
+}
+
+async fn names(shelf: &Arc<Shelf>, scope: &Scope, filter: &Filter) -> Result<Vec<Named>, StorageError> {
+    let objects = objects(shelf, scope).await?;
+    Ok(objects.into_iter().filter_map(|object| name(shelf, object, filter)).collect())
+}
+
+/// The backup whose record this is, if it is one and the filter lets it through.
+fn name(shelf: &Arc<Shelf>, record: Object, filter: &Filter) -> Option<Named> {
+    let location = location_of_metadata(&record.key)?;
+    let (place, time) = Place::of(&location).ok()?;
+    let wanted = filter.start.is_none_or(|start| start <= time)
+        && filter.end.is_none_or(|end| time <= end)
+        && shelf.partitions.as_ref().is_none_or(|wanted| wanted.contains(&place.partition));
+    wanted.then_some(Named { shelf: Arc::clone(shelf), place, time, location, record })
+}
+
+/// Of each place's, which follow each other, the last.
+fn keep_latest(named: &mut Vec<Named>) {
+    named.reverse();
+    named.dedup_by(|a, b| a.place == b.place);
+    named.reverse();
+}
+
+/// Keeps one page and tells where it ends, if more come after it.
+fn keep_page(named: &mut Vec<Named>, filter: &Filter) -> Option<Position> {
+    if let Some(after) = &filter.after {
+        named.retain(|named| named.order() > after.order());
+    }
+    let page = filter.limit.filter(|limit| *limit < named.len())?;
+    named.truncate(page);
+    named.last().map(Named::position)
+}
+
+/// Reads one record, unless that was done before; none if it was deleted since it was listed.
+async fn read(named: Named, cache: &Cache) -> Result<Option<Found>, CatalogError> {
+    let Named { shelf, place, time, location, record } = named;
+    let id = record_id(&shelf.id, &record.key, record.size);
+    let known = cache.get(&id, &location);
+    let read = match known {
+        Some(record) => Ok(record),
+        None => {
+            read_metadata(&shelf.storage, &location).await.map(Record::from).inspect(|record| cache.put(id, record))
+        }
+    };
+    match read {
+        Ok(Record { point, policy }) => Ok(Some(Found { place, time, location, point: Ok(point), policy })),
+        Err(ReadError::NotFound { source, .. }) if !source.is_store_missing() => Ok(None),
+        Err(error) if error.code() == FailureCode::Unreachable => Err(error.into()),
+        Err(error) => Ok(Some(Found { place, time, location, point: Err(error), policy: None })),
+    }
+}
+
+#[cfg(test)]
+#[path = "listing_tests.rs"]
+mod tests;

@@ -1,0 +1,454 @@
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use super::{Shelf, latest_restorable, orphans};
+use crate::{
+    archive::{
+        CatalogError, Filter, Found, Keys, Listing, Place, Scope,
+        cache::Cache,
+        remove,
+        testing::{list as page, noon, place, shelf, store},
+    },
+    domain::{ApplicationName, PartitionId, ServiceName, StoreId},
+    storage::{
+        ErrorKind, Storage,
+        faulty::{Fault, Faults, Moment, Verb, Verdict},
+    },
+};
+
+fn at(service: &str, partition: u128) -> Place {
+    let service = ServiceName::parse(&format!("fabric:/App/{service}")).unwrap();
+    Place { service, partition: PartitionId(Uuid::from_u128(partition)), ..place() }
+}
+
+fn hours(hours: i64) -> TimeDelta {
+    TimeDelta::hours(hours)
+}
+
+/// Two partitions with three backups each, another service with one, and things that are no backups.
+async fn storage() -> Storage {
+    let storage = Storage::memory();
+    for hour in [2, 0, 1] {
+        for partition in [2, 1] {
+            store(&storage, &at("Svc", partition), noon() + hours(hour), vec![]).await;
+        }
+    }
+    store(&storage, &at("Svc/Inner", 3), noon(), vec![]).await;
+    for key in ["App/Svc/notes.bkmetadata", "App/Svc/p/2026-03-04 12.00.00.bkmetadata", "App/Svc/x.txt"] {
+        storage.put_new(key, Bytes::from_static(b"no backup")).await.unwrap();
+    }
+    storage
+}
+
+fn application() -> Scope {
+    Scope::Application(ApplicationName::parse("fabric:/App").unwrap())
+}
+
+fn service(name: &str) -> Scope {
+    Scope::Service(ServiceName::parse(name).unwrap())
+}
+
+async fn list(storage: &Storage, scope: &Scope, filter: &Filter) -> Result<Vec<Found>, CatalogError> {
+    page(storage, scope, filter).await.map(|listing| listing.items)
+}
+
+/// Service, partition and hours after noon.
+fn shown(found: &[Found]) -> Vec<(String, u128, i64)> {
+    let show = |found: &Found| {
+        let place = &found.place;
+        (place.service.as_str().to_owned(), place.partition.0.as_u128(), (found.time - noon()).num_hours())
+    };
+    found.iter().map(show).collect()
+}
+
+#[tokio::test]
+async fn backups_are_listed_by_service_partition_and_time() {
+    let found = list(&storage().await, &application(), &Filter::default()).await.unwrap();
+    let svc = |partition, hour| ("fabric:/App/Svc".to_owned(), partition, hour);
+    let inner = ("fabric:/App/Svc/Inner".to_owned(), 3, 0);
+    assert_eq!(shown(&found), [svc(1, 0), svc(1, 1), svc(1, 2), svc(2, 0), svc(2, 1), svc(2, 2), inner]);
+    for found in found {
+        let point = found.point.unwrap();
+        assert_eq!((point.created, &point.location), (found.time, &found.location));
+    }
+}
+
+#[tokio::test]
+async fn a_scope_covers_its_own_and_nothing_beside_it() {
+    let storage = storage().await;
+    let count = async |scope: Scope| list(&storage, &scope, &Filter::default()).await.unwrap().len();
+    assert_eq!(count(service("fabric:/App/Svc")).await, 6);
+    assert_eq!(count(service("fabric:/App/Svc/Inner")).await, 1);
+    assert_eq!(count(service("fabric:/App/Sv")).await, 0);
+    let partition = |id| {
+        let name = ServiceName::parse("fabric:/App/Svc").unwrap();
+        Scope::Partition(name, PartitionId(Uuid::from_u128(id)))
+    };
+    assert_eq!(count(partition(1)).await, 3);
+    assert_eq!(count(partition(3)).await, 0);
+    assert_eq!(count(Scope::Application(ApplicationName::parse("fabric:/Ap").unwrap())).await, 0);
+}
+
+#[tokio::test]
+async fn the_time_filter_includes_both_ends_and_comes_before_latest() {
+    let storage = storage().await;
+    let listed = async |start: Option<i64>, end: Option<i64>, latest| {
+        let filter = Filter {
+            start: start.map(|h| noon() + hours(h)),
+            end: end.map(|h| noon() + hours(h)),
+            latest,
+            ..Filter::default()
+        };
+        let found = list(&storage, &service("fabric:/App/Svc"), &filter).await.unwrap();
+        shown(&found).into_iter().map(|(_, partition, hour)| (partition, hour)).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(Some(1), Some(1), false).await, [(1, 1), (2, 1)]);
+    assert_eq!(listed(Some(1), None, false).await, [(1, 1), (1, 2), (2, 1), (2, 2)]);
+    assert_eq!(listed(None, Some(1), true).await, [(1, 1), (2, 1)]);
+    assert_eq!(listed(None, None, true).await, [(1, 2), (2, 2)]);
+    assert_eq!(listed(Some(3), None, true).await, []);
+}
+
+#[tokio::test]
+async fn only_what_is_answered_is_read() {
+    let calls = Faults::new(vec![]);
+    let storage = storage().await.observed(calls.clone());
+    let filter = Filter { latest: true, limit: Some(1), ..Filter::default() };
+    list(&storage, &service("fabric:/App/Svc"), &filter).await.unwrap();
+    let verbs: Vec<_> = calls.calls().into_iter().map(|call| call.verb).collect();
+    assert_eq!(verbs, [Verb::List, Verb::GetRange]);
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_until_there_is_no_more() {
+    let storage = storage().await;
+    let mut filter = Filter { limit: Some(3), ..Filter::default() };
+    let mut pages = vec![];
+    loop {
+        let Listing { items, next } = page(&storage, &application(), &filter).await.unwrap();
+        pages.push(shown(&items));
+        if next.is_none() {
+            break;
+        }
+        filter.after = next;
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 1]);
+    assert_eq!(pages.concat(), shown(&list(&storage, &application(), &Filter::default()).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_backup_that_goes_away_between_name_and_record_is_left_out() {
+    let gone = Fault {
+        verb: Verb::GetRange,
+        key_contains: "",
+        nth: 2,
+        moment: Moment::Before,
+        verdict: Verdict::Fail(ErrorKind::NotFound),
+    };
+    let faults = Faults::new(vec![gone]);
+    let storage = storage().await.observed(faults.clone());
+    assert_eq!(list(&storage, &application(), &Filter::default()).await.unwrap().len(), 6);
+    assert!(faults.unfired().is_empty());
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_used_is_shown_with_its_reason_and_hides_nothing() {
+    let storage = storage().await;
+    let location = at("Svc", 1).location(noon() + hours(1));
+    let key = Keys::of(&location).unwrap().metadata;
+    storage.delete(&key).await.unwrap();
+    storage.put_new(&key, Bytes::from_static(b"rubbish")).await.unwrap();
+    let found = list(&storage, &application(), &Filter::default()).await.unwrap();
+    assert_eq!(found.len(), 7);
+    let bad: Vec<_> = found.iter().filter(|found| found.point.is_err()).map(|found| &found.location).collect();
+    assert_eq!(bad, [&location]);
+}
+
+#[tokio::test]
+async fn a_backup_without_its_commit_record_is_not_listed() {
+    let storage = storage().await;
+    storage.delete(&Keys::of(&at("Svc", 1).location(noon())).unwrap().metadata).await.unwrap();
+    assert_eq!(list(&storage, &application(), &Filter::default()).await.unwrap().len(), 6);
+}
+
+/// Everything on these shelves.
+async fn all(shelves: &[Arc<Shelf>], cache: &Cache, filter: &Filter) -> Vec<Found> {
+    super::list(shelves, cache, &application(), filter).await.unwrap().items
+}
+
+fn reads(calls: &Faults) -> usize {
+    calls.calls().iter().filter(|call| call.verb == Verb::GetRange).count()
+}
+
+#[tokio::test]
+async fn a_record_is_read_once_however_often_it_is_listed() {
+    let (storage, calls, cache) = (storage().await, Faults::new(vec![]), Cache::default());
+    let watched = [shelf("a", &storage.observed(calls.clone()))];
+    let first = all(&watched, &cache, &Filter::default()).await;
+    assert_eq!((first.len(), reads(&calls)), (7, 7));
+    let again = all(&watched, &cache, &Filter::default()).await;
+    assert_eq!(reads(&calls), 7);
+    let points = |found: Vec<Found>| found.into_iter().map(|found| found.point.unwrap()).collect::<Vec<_>>();
+    assert_eq!(points(again), points(first));
+    all(&[shelf("b", &storage.observed(calls.clone()))], &cache, &Filter::default()).await;
+    assert_eq!(reads(&calls), 14, "another store's record of that name is another record");
+}
+
+#[tokio::test]
+async fn what_is_remembered_is_not_served_once_it_is_deleted() {
+    let (storage, cache) = (storage().await, Cache::default());
+    let shelves = [shelf("a", &storage)];
+    let location = all(&shelves, &cache, &Filter::default()).await.remove(0).location;
+    remove(&storage, &location).await.unwrap();
+    let left = all(&shelves, &cache, &Filter::default()).await;
+    assert!(left.len() == 6 && left.iter().all(|found| found.location != location));
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_read_again() {
+    let (storage, calls, cache) = (storage().await, Faults::new(vec![]), Cache::default());
+    let key = Keys::of(&at("Svc", 1).location(noon())).unwrap().metadata;
+    let whole = storage.get(&key).await.unwrap();
+    storage.delete(&key).await.unwrap();
+    storage.put_new(&key, vec![0; whole.len()].into()).await.unwrap();
+    let watched = [shelf("a", &storage.observed(calls.clone()))];
+    assert!(all(&watched, &cache, &Filter::default()).await[0].point.is_err());
+    storage.delete(&key).await.unwrap();
+    storage.put_new(&key, whole).await.unwrap();
+    assert!(all(&watched, &cache, &Filter::default()).await[0].point.is_ok());
+    assert_eq!(reads(&calls), 8);
+}
+
+/// Two shelves: the first with hours 0, 1 and 2 of partition 1, the second with 1 and 3 of it and 0 of partition 2.
+async fn two_shelves() -> [Arc<Shelf>; 2] {
+    let (first, second) = (Storage::memory(), Storage::memory());
+    for (storage, partition, hour) in
+        [(&first, 1, 0), (&first, 1, 1), (&first, 1, 2), (&second, 1, 1), (&second, 1, 3), (&second, 2, 0)]
+    {
+        store(storage, &at("Svc", partition), noon() + hours(hour), vec![]).await;
+    }
+    [shelf("first", &first), shelf("second", &second)]
+}
+
+fn hours_of(found: &[Found]) -> Vec<(u128, i64)> {
+    shown(found).into_iter().map(|(_, partition, hour)| (partition, hour)).collect()
+}
+
+#[tokio::test]
+async fn several_storages_are_one_list() {
+    let shelves = two_shelves().await;
+    let found = all(&shelves, &Cache::default(), &Filter::default()).await;
+    assert_eq!(hours_of(&found), [(1, 0), (1, 1), (1, 1), (1, 2), (1, 3), (2, 0)]);
+    let latest = Filter { latest: true, ..Filter::default() };
+    assert_eq!(hours_of(&all(&shelves, &Cache::default(), &latest).await), [(1, 3), (2, 0)]);
+    let until = Filter { end: Some(noon() + hours(2)), ..latest };
+    assert_eq!(hours_of(&all(&shelves, &Cache::default(), &until).await), [(1, 2), (2, 0)]);
+}
+
+#[tokio::test]
+async fn from_each_storage_come_only_the_partitions_that_are_wanted_from_it() {
+    let [first, second] = two_shelves().await;
+    let only = |shelf: &Shelf, partitions: &[u128]| {
+        let partitions: HashSet<_> = partitions.iter().map(|id| PartitionId(Uuid::from_u128(*id))).collect();
+        let (id, storage) = (shelf.id.clone(), shelf.storage.clone());
+        Arc::new(Shelf { id, storage, partitions: Some(partitions), may_be_missing: false })
+    };
+    let listed = async |shelves: [Arc<Shelf>; 2]| hours_of(&all(&shelves, &Cache::default(), &Filter::default()).await);
+    assert_eq!(listed([only(&first, &[1]), only(&second, &[2])]).await, [(1, 0), (1, 1), (1, 2), (2, 0)]);
+    assert_eq!(listed([only(&first, &[]), only(&second, &[1])]).await, [(1, 1), (1, 3)]);
+}
+
+#[tokio::test]
+async fn a_page_may_end_between_two_storages_at_the_same_time() {
+    let shelves = two_shelves().await;
+    let mut filter = Filter { limit: Some(2), ..Filter::default() };
+    let page = super::list(&shelves, &Cache::default(), &application(), &filter).await.unwrap();
+    assert_eq!(hours_of(&page.items), [(1, 0), (1, 1)]);
+    assert_eq!(page.next.as_ref().map(|next| &next.store), Some(&StoreId("first".into())));
+    filter.after = page.next;
+    let page = super::list(&shelves, &Cache::default(), &application(), &filter).await.unwrap();
+    assert_eq!(hours_of(&page.items), [(1, 1), (1, 2)]);
+}
+
+#[tokio::test]
+async fn a_storage_that_fails_is_named_and_hides_no_other() {
+    let [first, second] = two_shelves().await;
+    let down = Fault {
+        verb: Verb::List,
+        key_contains: "",
+        nth: 1,
+        moment: Moment::Before,
+        verdict: Verdict::Fail(ErrorKind::Unreachable),
+    };
+    let broken = shelf("second", &second.storage.observed(Faults::new(vec![down])));
+    let error = super::list(&[first, broken], &Cache::default(), &application(), &Filter::default()).await.unwrap_err();
+    assert!(error.to_string().contains(second.storage.description()), "{error}");
+}
+
+#[tokio::test]
+async fn only_data_without_a_record_that_is_old_enough_and_lies_in_its_place_is_an_orphan() {
+    let storage = storage().await;
+    let zip = |partition, hour| Keys::of(&at("Svc", partition).location(noon() + hours(hour))).unwrap().zip;
+    for key in [&zip(1, 7), &zip(1, 9), &zip(2, 8), "App/Svc/p/x.zip", &format!("App/more/{}", zip(1, 3)), "App/x.zip"]
+    {
+        storage.put_new(key, Bytes::from_static(b"data")).await.unwrap();
+    }
+    let calls = Faults::new(vec![]);
+    let found = async |scope: Scope, before: i64| {
+        let shelf = shelf("a", &storage.observed(calls.clone()));
+        orphans(&shelf, &scope, noon() + hours(before)).await.unwrap()
+    };
+    let lost = |partition, hour| at("Svc", partition).location(noon() + hours(hour));
+    assert_eq!(found(application(), 9).await, [lost(1, 7), lost(2, 8)]);
+    assert_eq!(found(application(), 10).await, [lost(1, 7), lost(1, 9), lost(2, 8)]);
+    let partition = Scope::Partition(at("Svc", 2).service, PartitionId(Uuid::from_u128(2)));
+    assert_eq!(found(partition, 10).await, [lost(2, 8)]);
+    assert_eq!(calls.calls().len(), 3, "one listing each");
+}
+
+#[tokio::test]
+async fn a_backup_whose_data_could_not_be_deleted_is_an_orphan_and_not_listed() {
+    let storage = storage().await;
+    let location = at("Svc", 1).location(noon());
+    let fault = Fault {
+        verb: Verb::Delete,
+        key_contains: ".zip",
+        nth: 1,
+        moment: Moment::Before,
+        verdict: Verdict::Fail(ErrorKind::Unreachable),
+    };
+    remove(&storage.observed(Faults::new(vec![fault])), &location).await.unwrap_err();
+    assert_eq!(orphans(&shelf("a", &storage), &application(), noon() + hours(1)).await.unwrap(), [location.clone()]);
+    let listed = list(&storage, &application(), &Filter::default()).await.unwrap();
+    assert!(listed.len() == 6 && listed.iter().all(|found| found.location != location));
+}
+
+#[tokio::test]
+async fn the_latest_restorable_backup_is_the_newest_that_is_whole_and_ours() {
+    let storage = Storage::memory();
+    let mut backups = vec![];
+    for hour in 0..5 {
+        backups.push(store(&storage, &place(), noon() + hours(hour), vec![]).await);
+    }
+    let keys = |n: usize| Keys::of(&backups[n].point.location).unwrap();
+    let latest = async || {
+        let scope = Scope::Partition(place().service, place().partition);
+        latest_restorable(&shelf("a", &storage), &scope).await.map(|found| found.map(|found| found.point.id))
+    };
+    let replace = async |key: &str, data: Vec<u8>| {
+        storage.delete(key).await.unwrap();
+        storage.put_new(key, data.into()).await.unwrap();
+    };
+    assert_eq!(latest().await.unwrap(), Some(backups[4].point.id));
+    replace(&keys(4).metadata, b"rubbish".to_vec()).await;
+    assert_eq!(latest().await.unwrap(), Some(backups[3].point.id));
+    storage.delete(&keys(3).zip).await.unwrap();
+    assert_eq!(latest().await.unwrap(), Some(backups[2].point.id));
+    replace(&keys(2).zip, b"too short".to_vec()).await;
+    assert_eq!(latest().await.unwrap(), Some(backups[1].point.id));
+    let foreign = crate::archive::Metadata { content: None, ..backups[1].clone() };
+    replace(&keys(1).metadata, crate::archive::encode(&foreign)).await;
+    assert_eq!(latest().await.unwrap(), Some(backups[0].point.id));
+    storage.delete(&keys(0).metadata).await.unwrap();
+    assert_eq!(latest().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_no_reason_to_restore_an_older_backup() {
+    let storage = Storage::memory();
+    for hour in 0..2 {
+        store(&storage, &place(), noon() + hours(hour), vec![]).await;
+    }
+    let denied = Fault {
+        verb: Verb::Size,
+        key_contains: "",
+        nth: 1,
+        moment: Moment::Before,
+        verdict: Verdict::Fail(ErrorKind::AccessDenied),
+    };
+    let failing = shelf("a", &storage.observed(Faults::new(vec![denied])));
+    let scope = Scope::Partition(place().service, place().partition);
+    assert!(latest_restorable(&failing, &scope).await.is_err());
+}
+
+/// What happens between two pages: a backup comes or goes.
+#[derive(Debug, Clone)]
+struct Change {
+    shelf: usize,
+    partition: u128,
+    hour: i64,
+}
+
+fn changes(count: usize) -> impl proptest::strategy::Strategy<Value = Vec<Change>> {
+    use proptest::prelude::Strategy;
+    let change = (0..2_usize, 1..4_u128, 0..6_i64);
+    proptest::collection::vec(change.prop_map(|(shelf, partition, hour)| Change { shelf, partition, hour }), 0..count)
+}
+
+impl Change {
+    fn location(&self) -> crate::domain::Location {
+        at("Svc", self.partition).location(noon() + hours(self.hour))
+    }
+
+    /// Puts a record there, or takes it away.
+    async fn happen(&self, shelves: &[Arc<Shelf>]) {
+        let storage = &shelves[self.shelf].storage;
+        let key = Keys::of(&self.location()).unwrap().metadata;
+        if storage.size(&key).await.is_ok() {
+            remove(storage, &self.location()).await.unwrap();
+        } else {
+            let point = crate::archive::testing::draft(&at("Svc", self.partition), noon() + hours(self.hour)).point;
+            let record = crate::archive::encode(&crate::archive::Metadata { point, content: None });
+            storage.put_new(&key, record.into()).await.unwrap();
+        }
+    }
+}
+
+/// All pages, something changing before each but the first.
+async fn paged(shelves: &[Arc<Shelf>], changes: &[Change], limit: usize) -> Vec<Uuid> {
+    let (cache, mut ids) = (Cache::default(), vec![]);
+    let mut filter = Filter { limit: Some(limit), ..Filter::default() };
+    let mut changes = changes.iter();
+    loop {
+        let page = super::list(shelves, &cache, &application(), &filter).await.unwrap();
+        assert!(page.items.len() <= limit);
+        ids.extend(page.items.into_iter().map(|found| found.point.unwrap().id));
+        let Some(next) = page.next else { return ids };
+        filter.after = Some(crate::archive::Position::decode(&next.encode()).unwrap());
+        if let Some(change) = changes.next() {
+            change.happen(shelves).await;
+        }
+    }
+}
+
+async fn ids(shelves: &[Arc<Shelf>]) -> HashSet<Uuid> {
+    let found = all(shelves, &Cache::default(), &Filter::default()).await;
+    found.into_iter().map(|found| found.point.unwrap().id).collect()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn pages_tell_each_backup_once_while_others_come_and_go(
+        before in changes(20),
+        during in changes(20),
+        limit in 1..5_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let shelves = [shelf("first", &Storage::memory()), shelf("second", &Storage::memory())];
+            for change in &before {
+                change.happen(&shelves).await;
+            }
+            let at_first = ids(&shelves).await;
+            let told = paged(&shelves, &during, limit).await;
+            let at_last = ids(&shelves).await;
+            let once: HashSet<_> = told.iter().copied().collect();
+            assert_eq!(told.len(), once.len(), "none is told twice");
+            assert!(at_first.intersection(&at_last).all(|id| once.contains(id)), "what stayed is told");
+        });
+    }
+}
