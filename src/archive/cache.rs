@@ -8,8 +8,11 @@ use indexmap::IndexMap;
 use super::metadata::Metadata;
 use crate::domain::{BackupPoint, Location, PolicyName, StoreId};
 
-/// So many records are remembered, in no more than 50 MB.
+/// So many records are remembered: about 40 MB, if they are of the usual length, which is less than 1 KiB.
 const MOST: usize = 100_000;
+
+/// A longer record is read every time: what somebody else put there must not fill the memory.
+const LONGEST: u64 = 4096;
 
 /// Names a record: the hash of store, key and size.
 pub(super) type RecordId = [u8; 32];
@@ -45,9 +48,12 @@ impl Cache {
         Some(record)
     }
 
-    /// Remembers a record that was whole. A full cache forgets another one, whichever: then a listing of more than fit
+    /// Remembers a record of `size` bytes that was whole. A full cache forgets another one, whichever: then a listing of more than fit
     /// still finds most of them.
-    pub(super) fn put(&self, id: RecordId, record: &Record) {
+    pub(super) fn put(&self, id: RecordId, size: u64, record: &Record) {
+        if size > LONGEST {
+            return;
+        }
         let mut record = record.clone();
         // Whoever asks knows it.
         record.point.location = Location(String::new());
@@ -66,7 +72,7 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cache, MOST, Record, record_id};
+    use super::{Cache, LONGEST, MOST, Record, record_id};
     use crate::{
         archive::testing::{draft, noon, place},
         domain::{Location, StoreId},
@@ -80,8 +86,15 @@ mod tests {
     fn a_record_comes_back_with_the_location_it_is_asked_for_at() {
         let cache = Cache::default();
         let (id, record) = (record_id(&StoreId("s".into()), "k", 1), record());
-        cache.put(id, &record);
+        cache.put(id, LONGEST, &record);
         assert_eq!(cache.get(&id, &record.point.location), Some(record));
+    }
+
+    #[test]
+    fn a_record_of_unusual_length_is_not_remembered() {
+        let (cache, id) = (Cache::default(), record_id(&StoreId("s".into()), "k", LONGEST + 1));
+        cache.put(id, LONGEST + 1, &record());
+        assert_eq!(cache.get(&id, &record().point.location), None);
     }
 
     #[test]
@@ -98,7 +111,7 @@ mod tests {
         let cache = Cache::default();
         for n in 0..MOST as u64 + 100 {
             let id = record_id(&StoreId(String::new()), "k", n);
-            cache.put(id, &record());
+            cache.put(id, 1, &record());
             assert!(n % 1000 != 0 || cache.get(&id, &Location(String::new())).is_some());
         }
         assert_eq!(cache.records().len(), MOST);

@@ -156,8 +156,8 @@ impl Catalog {
     /// The backups in a scope on one storage, by application, service, partition and then time.
     pub async fn list(&self, spec: &StorageSpec, scope: &Scope, filter: &Filter) -> Result<Listing, CatalogError> {
         let (id, storage) = (self.identity(spec)?, self.open(spec).await?);
-        let shelf = Shelf { id, storage, partitions: None, may_be_missing: false };
-        listing::list(&[shelf.into()], &self.cache, scope, filter).await
+        let it = Shelf { id, storage, partitions: None, may_be_missing: false };
+        listing::list(&[it.into()], &self.cache, scope, filter).await
     }
 
     /// The same on several storages as one list, in which those of one partition and time are in the order of their
@@ -183,8 +183,8 @@ impl Catalog {
         scope: &Scope,
         before: DateTime<Utc>,
     ) -> Result<Vec<Location>, CatalogError> {
-        let shelf = self.shelf(self.identity(spec)?, spec, None).await?;
-        listing::orphans(&shelf, scope, before).await
+        let it = self.shelf(self.identity(spec)?, spec, None).await?;
+        listing::orphans(&it, scope, before).await
     }
 
     fn merged<'a>(&self, stores: &'a [Wanted]) -> Result<BTreeMap<StoreId, Merged<'a>>, CatalogError> {

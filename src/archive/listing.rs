@@ -54,8 +54,8 @@ pub(super) async fn list(
     scope: &Scope,
     filter: &Filter,
 ) -> Result<Listing, CatalogError> {
-    let names = try_join_all(shelves.iter().map(|shelf| names(shelf, scope, filter))).await?;
-    let mut named: Vec<_> = names.into_iter().flatten().collect();
+    let of_each = try_join_all(shelves.iter().map(|shelf| names(shelf, scope, filter))).await?;
+    let mut named: Vec<_> = of_each.into_iter().flatten().collect();
     named.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
     named.dedup_by(|a, b| a.order() == b.order());
     if filter.latest {
@@ -156,12 +156,12 @@ fn keep_page(named: &mut Vec<Named>, filter: &Filter) -> Option<Position> {
 async fn read(named: Named, cache: &Cache) -> Result<Option<Found>, CatalogError> {
     let Named { shelf, place, time, location, record } = named;
     let id = record_id(&shelf.id, &record.key, record.size);
-    let known = cache.get(&id, &location);
-    let read = match known {
-        Some(record) => Ok(record),
-        None => {
-            read_metadata(&shelf.storage, &location).await.map(Record::from).inspect(|record| cache.put(id, record))
-        }
+    let read = match cache.get(&id, &location) {
+        Some(known) => Ok(known),
+        None => read_metadata(&shelf.storage, &location)
+            .await
+            .map(Record::from)
+            .inspect(|whole| cache.put(id, record.size, whole)),
     };
     match read {
         Ok(Record { point, policy }) => Ok(Some(Found { place, time, location, point: Ok(point), policy })),
