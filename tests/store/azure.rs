@@ -16,15 +16,18 @@ use fabric_backup::{
 
 use crate::{
     azurite::{ACCOUNT, Azurite, KEY},
-    conformance,
+    backups, conformance,
     cutting_proxy::CuttingProxy,
     shared_access::{account_sas, container_sas},
 };
 
-fn open(connection_string: &str, container: &str) -> Storage {
+fn spec(connection_string: &str, container: &str) -> StorageSpec {
     let connection_string = Secret::new(connection_string);
-    let spec = StorageSpec::AzureBlob(AzureBlob { connection_string, container: container.to_owned() });
-    Stores::new(StoreSettings::default(), Clock::system()).open(&spec).unwrap()
+    StorageSpec::AzureBlob(AzureBlob { connection_string, container: container.to_owned() })
+}
+
+fn open(connection_string: &str, container: &str) -> Storage {
+    Stores::new(StoreSettings::default(), Clock::system()).open(&spec(connection_string, container)).unwrap()
 }
 
 fn with_sas(azurite: &Azurite, container: &str, sas: &str) -> Storage {
@@ -42,6 +45,13 @@ fn everything(error: &StorageError) -> String {
 async fn a_container_keeps_every_promise() {
     let azurite = Azurite::start();
     conformance::run(async |number| open(&azurite.connection_string(), &format!("container-{number}"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_come_and_go_in_a_container() {
+    let azurite = Azurite::start();
+    let stores = Stores::new(StoreSettings::default(), Clock::system());
+    backups::come_and_go(stores, &spec(&azurite.connection_string(), "backups")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use fabric_backup::{
 };
 use tempfile::TempDir;
 
-use crate::conformance;
+use crate::{backups, conformance};
 
 fn spec(path: impl AsRef<Path>) -> StorageSpec {
     let path = path.as_ref().to_str().unwrap().to_owned();
@@ -42,6 +42,15 @@ fn names(directory: &Path) -> Vec<String> {
 async fn a_directory_keeps_every_promise() {
     let root = TempDir::new().unwrap();
     conformance::run(async |number| open(&root, &format!("share {number}/deeper"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_come_and_go_in_a_directory_and_on_a_share() {
+    let root = TempDir::new().unwrap();
+    fs::create_dir(root.path().join("mounted")).unwrap();
+    for spec in [spec(root.path().join("share")), spec("\\\\host\\share\\backups")] {
+        backups::come_and_go(stores(root.path()), &spec).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
+mod backups;
 mod conformance;
 mod cutting_proxy;
 mod faults;
