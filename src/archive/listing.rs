@@ -142,10 +142,13 @@ fn keep_latest(named: &mut Vec<Named>) {
     named.reverse();
 }
 
-/// Keeps one page and tells where it ends, if more come after it.
+/// Keeps one page and tells where it ends, if more come after it. A place whose latest backup was told is done with, also
+/// if a later one has come since.
 fn keep_page(named: &mut Vec<Named>, filter: &Filter) -> Option<Position> {
-    if let Some(after) = &filter.after {
-        named.retain(|named| named.order() > after.order());
+    match &filter.after {
+        Some(after) if filter.latest => named.retain(|named| named.place > after.place),
+        Some(after) => named.retain(|named| named.order() > after.order()),
+        None => {}
     }
     let page = filter.limit.filter(|limit| *limit < named.len())?;
     named.truncate(page);
