@@ -3,11 +3,12 @@
 use super::{connection_string::Account, share::Place};
 use crate::domain::StoreId;
 
-/// By where the account answers and the container's name. Who enters, and with http or https, makes no other container.
+/// By where the account answers, the host already in lower case, and the container's name. Who enters, and whether with
+/// http or https, makes no other container.
 pub(super) fn of_container(account: &Account, container: &str) -> StoreId {
     let endpoint = account.endpoint.as_str();
     let address = endpoint.split_once("://").map_or(endpoint, |(_, address)| address);
-    StoreId(format!("azure:{}/{container}", address.to_ascii_lowercase()))
+    StoreId(format!("azure:{address}/{container}"))
 }
 
 /// By the local directory, also of a share: where it is mounted.
