@@ -11,4 +11,4 @@ mod serve;
 mod settings;
 mod telemetry;
 
-pub use settings::{HostedPartition, Service, ServiceKind, Settings, SourceSettings};
+pub use settings::{HostedPartition, Settings, SourceSettings};

@@ -11,6 +11,7 @@ mod name;
 mod partition;
 mod policy;
 mod secret;
+mod service;
 mod span;
 mod storage;
 mod tree;
@@ -25,6 +26,7 @@ pub use policy::{
     Compression, Days, Interval, Policy, PolicyError, PolicyName, QuickRecovery, Retention, RunTimes, Schedule,
 };
 pub use secret::Secret;
+pub use service::{Service, ServiceKind};
 pub use span::{Span, SpanError};
 pub use storage::{AzureBlob, Credentials, FileShare, ManagedIdentity, ManagedIdentityKind, StorageSpec, StoreId};
 pub use tree::{Entry, EntryKind, PathError, TreePath};

@@ -5,14 +5,16 @@
 
 mod backup;
 mod error;
+mod inventory;
 mod list;
 mod restore;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use error::Error;
+pub use inventory::Inventory;
 pub use list::{Entity, Item, Listing, Page, Query};
 pub use restore::RestoreRequest;
 // What answers are made of.
@@ -31,20 +33,19 @@ use crate::{
 /// A storage's description is written anew with every step of a job: its texts may have so many bytes together.
 const LONGEST_STORAGE: usize = 32 << 10;
 
-/// The use cases over this node's partitions. Cheap to clone.
+/// The use cases over what this node serves. Cheap to clone.
 #[derive(Clone)]
 pub struct Ops {
-    partitions: Arc<HashMap<PartitionId, Partition>>,
+    inventory: Arc<Inventory>,
     catalog: Catalog,
     ledger: Ledger,
     clock: Clock,
 }
 
 impl Ops {
-    /// The use cases for these partitions.
-    pub fn new(partitions: Vec<Partition>, catalog: Catalog, ledger: Ledger, clock: Clock) -> Self {
-        let partitions = partitions.into_iter().map(|partition| (partition.id, partition)).collect();
-        Self { partitions: Arc::new(partitions), catalog, ledger, clock }
+    /// The use cases for what is in the inventory.
+    pub fn new(inventory: Inventory, catalog: Catalog, ledger: Ledger, clock: Clock) -> Self {
+        Self { inventory: Arc::new(inventory), catalog, ledger, clock }
     }
 
     /// The partition, if this node hosts it and its state can be backed up.
@@ -54,7 +55,7 @@ impl Ops {
     }
 
     fn hosted(&self, id: PartitionId) -> Result<&Partition, Error> {
-        self.partitions.get(&id).ok_or(Error::PartitionNotFound(id))
+        self.inventory.partition(id)
     }
 
     /// The storage that was named, or the partition's own. Nothing is contacted.

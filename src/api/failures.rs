@@ -11,6 +11,8 @@ use crate::{
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let (status, code) = match &error {
+            Error::ApplicationNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEApplicationNotFound),
+            Error::ServiceNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEServiceDoesNotExist),
             Error::PartitionNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEPartitionNotFound),
             Error::NotPersisted(_) => (StatusCode::BAD_REQUEST, Codes::FabricEInvalidForStatelessServices),
             Error::BackupNotEnabled(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupNotEnabled),

@@ -13,11 +13,12 @@ use std::{
 
 use uuid::{Uuid, uuid};
 
-use super::settings::{
-    DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Service, ServiceKind, Settings, SourceSettings,
-};
+use super::settings::{DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Settings, SourceSettings};
 use crate::{
-    domain::{ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, ServiceName, StorageSpec},
+    domain::{
+        ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName,
+        StorageSpec,
+    },
     storage::StoreSettings,
 };
 
@@ -59,7 +60,8 @@ fn application() -> ApplicationName {
 
 fn service() -> Service {
     let name = ServiceName::parse(SERVICE).expect("the quickstart's service has a valid name");
-    Service { name, application: application(), kind: ServiceKind::Stateful, persisted: true }
+    let manifest_version = "1.0.0".to_owned();
+    Service { name, application: application(), kind: ServiceKind::Stateful, persisted: true, manifest_version }
 }
 
 fn partition(share: &Path) -> Partition {
@@ -69,7 +71,7 @@ fn partition(share: &Path) -> Partition {
         kind: PartitionKind::Int64Range(KeyRange { low: i64::MIN, high: i64::MAX }),
         application: application(),
         service: service().name,
-        manifest_version: "1.0.0".to_owned(),
+        manifest_version: service().manifest_version,
         persisted: true,
         default_storage: Some(StorageSpec::FileShare(share)),
     }

@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     engine::{Engine, Hosted},
     ledger::{Ledger, LedgerError},
-    ops::Ops,
+    ops::{Inventory, Ops},
     reconcile::Reconciler,
     source::Source,
     storage::Stores,
@@ -60,8 +60,7 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);
     let jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
-    let partitions = settings.partitions.iter().map(|hosted| hosted.partition.clone()).collect();
-    let router = api::service(Ops::new(partitions, catalog, ledger, clock.clone()), clock);
+    let router = api::service(Ops::new(inventory(&settings), catalog, ledger, clock.clone()), clock);
     if !listener.local_addr()?.ip().is_loopback() {
         tracing::warn!("whoever can reach this address can take and restore backups: there is no authentication yet");
     }
@@ -107,6 +106,11 @@ fn hosted(settings: &Settings) -> Vec<Hosted> {
         HostedPartition { source: None, .. } => None,
     });
     persisted.collect()
+}
+
+fn inventory(settings: &Settings) -> Inventory {
+    let partitions = settings.partitions.iter().map(|hosted| hosted.partition.clone());
+    Inventory::new(settings.applications.clone(), settings.services.clone(), partitions)
 }
 
 /// The document that `/openapi.json` serves.

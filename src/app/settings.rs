@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
-    domain::{ApplicationName, Partition, ServiceName},
+    domain::{ApplicationName, Partition, Service},
     storage::StoreSettings,
 };
 
@@ -33,28 +33,6 @@ pub struct Settings {
     pub file_share: StoreSettings,
     /// How many backups and restores run at once.
     pub max_jobs: NonZeroUsize,
-}
-
-/// A service of an application.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// Its name.
-    pub name: ServiceName,
-    /// The application it belongs to.
-    pub application: ApplicationName,
-    /// Whether it holds state.
-    pub kind: ServiceKind,
-    /// Whether that state is on disk.
-    pub persisted: bool,
-}
-
-/// Whether a service holds state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceKind {
-    /// It does.
-    Stateful,
-    /// It does not: there is nothing to back up.
-    Stateless,
 }
 
 /// A partition and where its state is.

@@ -2,13 +2,19 @@ use uuid::Uuid;
 
 use crate::{
     archive::{CatalogError, LocationError},
-    domain::{FailureCode, Location, NameError, PartitionId, PartitionKind, ServiceName},
+    domain::{ApplicationName, FailureCode, Location, NameError, PartitionId, PartitionKind, ServiceName},
     ledger::LedgerError,
 };
 
 /// Why a use case was refused or could not be done. The texts are for the caller and say what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No such application here.
+    #[error("no application {0} is configured on this node")]
+    ApplicationNotFound(ApplicationName),
+    /// No such service here.
+    #[error("no service {0} is configured on this node")]
+    ServiceNotFound(ServiceName),
     /// No such partition here.
     #[error("no partition {0} is configured on this node")]
     PartitionNotFound(PartitionId),

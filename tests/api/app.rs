@@ -71,7 +71,8 @@ impl TestApp {
             source: Source::directory(state_of(dir.path(), partition.id.0)),
         });
         let engine = Engine::new(hosted.collect(), catalog.clone(), ledger.clone(), clock.clone(), 4);
-        let router = api::service(Ops::new(partitions, catalog, ledger.clone(), clock.clone()), clock.clone());
+        let ops = Ops::new(world::inventory(partitions), catalog, ledger.clone(), clock.clone());
+        let router = api::service(ops, clock.clone());
         fs::create_dir(dir.path().join("shares")).unwrap();
         fs::create_dir(dir.path().join("mnt")).unwrap();
         let app = Self { store, clock, router, engine, ledger, hand, dir, unfinished: false };

@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
-use fabric_backup::domain::{
-    ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, ServiceName, StorageSpec,
+use fabric_backup::{
+    domain::{
+        ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName,
+        StorageSpec,
+    },
+    ops::Inventory,
 };
 use uuid::{Uuid, uuid};
 
@@ -19,6 +23,30 @@ pub(crate) const BOOK: Uuid = uuid!("44444444-0000-4000-8000-000000000000");
 pub(crate) const STATELESS: Uuid = uuid!("55555555-0000-4000-8000-000000000000");
 /// Nobody's.
 pub(crate) const UNKNOWN: Uuid = uuid!("66666666-0000-4000-8000-000000000000");
+
+/// An application without services.
+pub(crate) const EMPTY: &str = "fabric:/Empty";
+
+/// All that the node serves: what the partitions lie in, an application without services, a service that keeps its state
+/// in memory only, and the partitions.
+pub(crate) fn inventory(partitions: Vec<Partition>) -> Inventory {
+    let applications = ["fabric:/CalcApp", "fabric:/Group/Mirror", EMPTY].map(application);
+    let services = partitions.iter().map(|partition| Service {
+        name: partition.service.clone(),
+        application: partition.application.clone(),
+        kind: if partition.id.0 == STATELESS { ServiceKind::Stateless } else { ServiceKind::Stateful },
+        persisted: partition.persisted,
+        manifest_version: partition.manifest_version.clone(),
+    });
+    let cache = Service {
+        name: ServiceName::parse("fabric:/CalcApp/Cache").unwrap(),
+        application: application("fabric:/CalcApp"),
+        kind: ServiceKind::Stateful,
+        persisted: false,
+        manifest_version: "1.0.0".to_owned(),
+    };
+    Inventory::new(applications, services.chain([cache]).collect::<Vec<_>>(), partitions)
+}
 
 /// All partitions; `store` is the storage of those that have one.
 pub(crate) fn partitions(store: &Path) -> Vec<Partition> {
@@ -40,12 +68,16 @@ fn partition(id: Uuid, kind: PartitionKind, application: &str, service: &str) ->
     Partition {
         id: PartitionId(id),
         kind,
-        application: ApplicationName::parse(application).unwrap(),
+        application: self::application(application),
         service: ServiceName::parse(&format!("{application}/{service}")).unwrap(),
         manifest_version: "1.0.0".to_owned(),
         persisted: true,
         default_storage: None,
     }
+}
+
+fn application(name: &str) -> ApplicationName {
+    ApplicationName::parse(name).unwrap()
 }
 
 fn share(path: &Path) -> StorageSpec {

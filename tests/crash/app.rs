@@ -17,7 +17,7 @@ use fabric_backup::{
     engine::{Engine, Hosted},
     job::{BackupJob, RestoreJob, State},
     ledger::{KeyValue, Ledger},
-    ops::{Item, Ops, Query, RestoreRequest},
+    ops::{Inventory, Item, Ops, Query, RestoreRequest},
     reconcile::Reconciler,
     source::Source,
     storage::{StoreSettings, Stores},
@@ -113,7 +113,7 @@ impl App {
         let ledger = Ledger::over(Watched { store, script });
         let hosted = Hosted { partition: node.partition(), source: Source::directory(node.state()) };
         let engine = Engine::new(vec![hosted], catalog.clone(), ledger.clone(), clock.clone(), 1);
-        let ops = Ops::new(vec![node.partition()], catalog.clone(), ledger.clone(), clock);
+        let ops = Ops::new(Inventory::new([], [], [node.partition()]), catalog.clone(), ledger.clone(), clock);
         Self { node: node.clone(), ops, engine, ledger, catalog, _hand: hand }
     }
 

@@ -13,10 +13,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    super::settings::{
-        DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Service, ServiceKind, Settings,
-        SourceSettings,
-    },
+    super::settings::{DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Settings, SourceSettings},
     Overrides,
     fault::Fault,
     file::{self, At, Root},
@@ -25,7 +22,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{ApplicationName, KeyRange, Partition, PartitionId, PartitionKind, ServiceName, StorageSpec},
+    domain::{
+        ApplicationName, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName,
+        StorageSpec,
+    },
     storage::{StoreSettings, Stores},
 };
 
@@ -141,12 +141,12 @@ impl Check<'_> {
                 file::ServiceKind::Stateless => ServiceKind::Stateless,
             },
             persisted: persisted(written)?,
+            manifest_version: written.manifest_version.as_ref().map_or("1.0.0", |version| version.get()).to_owned(),
         };
-        let version = written.manifest_version.as_ref().map_or("1.0.0", |version| version.get());
         let storage = self.storage(written.backup_storage.as_ref(), outer)?;
         let mut keys = KeySpace::default();
         for partition in &written.partitions {
-            let hosted = self.partition(&service, version, partition, storage.as_ref())?;
+            let hosted = self.partition(&service, partition, storage.as_ref())?;
             keys.add(partition.get(), &hosted.partition.kind)?;
             self.settings.partitions.push(hosted);
         }
@@ -166,7 +166,6 @@ impl Check<'_> {
     fn partition(
         &mut self,
         service: &Service,
-        version: &str,
         written: &At<file::Partition>,
         outer: Option<&StorageSpec>,
     ) -> Result<HostedPartition, Fault> {
@@ -175,7 +174,7 @@ impl Check<'_> {
             kind: kind(written)?,
             application: service.application.clone(),
             service: service.name.clone(),
-            manifest_version: version.to_owned(),
+            manifest_version: service.manifest_version.clone(),
             persisted: service.persisted,
             default_storage: self.storage(written.get().backup_storage.as_ref(), outer)?,
         };

@@ -7,8 +7,8 @@ use std::{
 
 use super::{Overrides, load, schema};
 use crate::{
-    app::settings::{ServiceKind, Settings, SourceSettings},
-    domain::{Credentials, FileShare, KeyRange, PartitionKind, Secret, StorageSpec},
+    app::settings::{Settings, SourceSettings},
+    domain::{Credentials, FileShare, KeyRange, PartitionKind, Secret, ServiceKind, StorageSpec},
 };
 
 /// A directory with the given configuration and the directories `a` to `d` beside it.
