@@ -7,6 +7,8 @@ mod backup;
 mod error;
 mod inventory;
 mod list;
+mod page;
+mod policies;
 mod restore;
 
 use std::sync::Arc;
@@ -15,11 +17,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use error::Error;
 pub use inventory::Inventory;
-pub use list::{Entity, Item, Listing, Page, Query};
+pub use list::{Item, Query};
+pub use page::{Page, Paged};
+pub use policies::Masked;
 pub use restore::RestoreRequest;
 // What answers are made of.
 pub use crate::{
-    archive::Found,
+    archive::{Found, Scope},
     job::{BackupJob, RestoreJob, State},
 };
 

@@ -18,14 +18,22 @@ impl From<Error> for ApiError {
             Error::BackupNotEnabled(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupNotEnabled),
             Error::BackupInProgress(_) => (StatusCode::CONFLICT, Codes::FabricEBackupInProgress),
             Error::RestoreInProgress(_) => (StatusCode::CONFLICT, Codes::FabricERestoreInProgress),
-            Error::Location(_) | Error::Name(_) | Error::Foreign(_) | Error::StorageTooLong(_) | Error::Token => {
-                (StatusCode::BAD_REQUEST, Codes::EInvalidarg)
-            }
+            Error::PolicyExists(_) => (StatusCode::CONFLICT, Codes::FabricEBackupPolicyAlreadyExisting),
+            Error::PolicyNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupPolicyNotExisting),
+            Error::PolicyEnabled { .. } => (StatusCode::BAD_REQUEST, Codes::FabricEBackupIsEnabled),
+            Error::Location(_)
+            | Error::Name(_)
+            | Error::Foreign(_)
+            | Error::StorageTooLong(_)
+            | Error::PolicyStorageTooLong(_)
+            | Error::Masked(_)
+            | Error::Connection(_)
+            | Error::Token => (StatusCode::BAD_REQUEST, Codes::EInvalidarg),
             Error::OtherBackup { .. } | Error::OtherKeys { .. } => {
                 (StatusCode::BAD_REQUEST, Codes::FabricERestoreSourceTargetPartitionMismatch)
             }
             Error::Unreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, Codes::FabricERestoreSafeCheckFailed),
-            Error::Catalog(error) => (store_status(error.code()), tell::code(error.code())),
+            Error::Catalog(error) | Error::PolicyStorage(error) => (store_status(error.code()), tell::code(error.code())),
             Error::Ledger(_) => return Self::internal(error),
         };
         Self::new(status, code, message(&error))
@@ -36,6 +44,10 @@ impl From<Error> for ApiError {
 fn message(error: &Error) -> String {
     match error {
         Error::Catalog(storage) if let Some(property) = storage.property() => format!("{property}: {}", words(error)),
+        Error::PolicyStorage(storage) => {
+            let property = storage.property().map_or_else(String::new, |property| format!(".{property}"));
+            format!("Storage{property}: {}", words(error))
+        }
         _ => words(error),
     }
 }

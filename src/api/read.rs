@@ -1,5 +1,9 @@
 //! From the wire to the domain. What the schema cannot say is checked here, and named by its field.
 
+mod policies;
+
+pub(super) use policies::{policy, policy_name};
+
 use super::{
     ApiError,
     operations::GetPartitionBackupListQuery,
@@ -13,7 +17,7 @@ use crate::{
         ApplicationName, AzureBlob, Credentials, FileShare, ManagedIdentity, ManagedIdentityKind, NameError,
         PartitionId, Secret, ServiceName, StorageSpec,
     },
-    ops::{Entity, Page, Query},
+    ops::{Page, Query, Scope},
 };
 
 /// A storage; `at` is the property it came in.
@@ -67,16 +71,16 @@ fn managed_identity(
 }
 
 /// Whose backups are asked for.
-pub(super) fn entity(given: BackupEntity) -> Result<Entity, ApiError> {
+pub(super) fn scope(given: BackupEntity) -> Result<Scope, ApiError> {
     match given {
         BackupEntity::Application(entity) => {
             let name = given_as(entity.application_name, "BackupEntity.ApplicationName")?;
-            Ok(Entity::Application(named(ApplicationName::parse(&name), "BackupEntity.ApplicationName")?))
+            Ok(Scope::Application(named(ApplicationName::parse(&name), "BackupEntity.ApplicationName")?))
         }
-        BackupEntity::Service(entity) => Ok(Entity::Service(service(entity.service_name)?)),
+        BackupEntity::Service(entity) => Ok(Scope::Service(service(entity.service_name)?)),
         BackupEntity::Partition(entity) => {
             let id = given_as(entity.partition_id, "BackupEntity.PartitionId")?;
-            Ok(Entity::Partition(service(entity.service_name)?, PartitionId(id)))
+            Ok(Scope::Partition(service(entity.service_name)?, PartitionId(id)))
         }
     }
 }

@@ -5,13 +5,15 @@ use uuid::Uuid;
 use super::{
     ApiError,
     operations::{
-        BackupPartitionQuery, GetBackupsFromBackupLocationQuery, GetPartitionBackupListQuery, Operations,
-        RestorePartitionQuery,
+        BackupPartitionQuery, CreateBackupPolicyQuery, GetAllEntitiesBackedUpByPolicyQuery, GetBackupPolicyListQuery,
+        GetBackupsFromBackupLocationQuery, GetPartitionBackupListQuery, Operations, RestorePartitionQuery,
+        UpdateBackupPolicyQuery,
     },
     read, tell,
     wire::{
-        BackupPartitionDescription, BackupProgressInfo, GetBackupByStorageQueryDescription, PagedBackupInfoList,
-        RestorePartitionDescription, RestoreProgressInfo,
+        BackupPartitionDescription, BackupPolicyDescription, BackupProgressInfo, GetBackupByStorageQueryDescription,
+        PagedBackupEntityList, PagedBackupInfoList, PagedBackupPolicyDescriptionList, RestorePartitionDescription,
+        RestoreProgressInfo,
     },
 };
 use crate::{
@@ -24,6 +26,52 @@ use crate::{
 pub(super) struct Service(pub(super) Ops);
 
 impl Operations for Service {
+    async fn create_backup_policy(
+        &self,
+        query: CreateBackupPolicyQuery,
+        body: BackupPolicyDescription,
+    ) -> Result<(), ApiError> {
+        let name = read::policy_name(&body.name, "Name")?;
+        Ok(self.0.create_policy(read::policy(name, body)?, query.validate_connection).await?)
+    }
+
+    async fn update_backup_policy(
+        &self,
+        backup_policy_name: String,
+        query: UpdateBackupPolicyQuery,
+        body: BackupPolicyDescription,
+    ) -> Result<(), ApiError> {
+        let name = read::policy_name(&backup_policy_name, "backupPolicyName")?;
+        Ok(self.0.update_policy(read::policy(name, body)?, query.validate_connection).await?)
+    }
+
+    async fn delete_backup_policy(&self, backup_policy_name: String) -> Result<(), ApiError> {
+        Ok(self.0.delete_policy(read::policy_name(&backup_policy_name, "backupPolicyName")?).await?)
+    }
+
+    async fn get_backup_policy_by_name(&self, backup_policy_name: String) -> Result<BackupPolicyDescription, ApiError> {
+        let name = read::policy_name(&backup_policy_name, "backupPolicyName")?;
+        Ok(tell::policy(self.0.policy(&name).await?))
+    }
+
+    async fn get_backup_policy_list(
+        &self,
+        query: GetBackupPolicyListQuery,
+    ) -> Result<PagedBackupPolicyDescriptionList, ApiError> {
+        let page = read::page(query.continuation_token, query.max_results);
+        Ok(tell::policies(self.0.policies(page).await?))
+    }
+
+    async fn get_all_entities_backed_up_by_policy(
+        &self,
+        backup_policy_name: String,
+        query: GetAllEntitiesBackedUpByPolicyQuery,
+    ) -> Result<PagedBackupEntityList, ApiError> {
+        let name = read::policy_name(&backup_policy_name, "backupPolicyName")?;
+        let page = read::page(query.continuation_token, query.max_results);
+        Ok(tell::entities(self.0.enabled_entities(&name, page).await?))
+    }
+
     async fn backup_partition(
         &self,
         partition_id: Uuid,
@@ -54,7 +102,7 @@ impl Operations for Service {
         query: GetBackupsFromBackupLocationQuery,
         body: GetBackupByStorageQueryDescription,
     ) -> Result<PagedBackupInfoList, ApiError> {
-        let entity = read::entity(body.backup_entity)?;
+        let scope = read::scope(body.backup_entity)?;
         let storage = read::storage(body.storage, "Storage")?;
         let query = crate::ops::Query {
             start: body.start_date_time_filter,
@@ -62,7 +110,7 @@ impl Operations for Service {
             latest: body.latest,
             page: read::page(query.continuation_token, query.max_results),
         };
-        Ok(tell::backups(self.0.backups_in(storage, entity, query).await?))
+        Ok(tell::backups(self.0.backups_in(storage, &scope, query).await?))
     }
 
     async fn restore_partition(

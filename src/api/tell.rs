@@ -1,12 +1,16 @@
 //! From the domain to the wire: progress and lists, with the published values for "not yet".
 
+mod policies;
+
+pub(super) use policies::{entities, policies, policy};
+
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;
 
 use super::wire;
 use crate::{
     domain::{BackupPoint, Epoch, Failure, FailureCode, PartitionId, PartitionKind, words},
-    ops::{BackupJob, Found, Item, Listing, RestoreJob, State},
+    ops::{BackupJob, Found, Item, Paged, RestoreJob, State},
 };
 
 /// The progress of the latest backup. Until it is done its fields have the published placeholders.
@@ -61,7 +65,7 @@ pub(super) fn restore_progress(job: RestoreJob) -> wire::RestoreProgressInfo {
 }
 
 /// A page of backups. As in every published example its token is empty at the end.
-pub(super) fn backups(listing: Listing) -> wire::PagedBackupInfoList {
+pub(super) fn backups(listing: Paged<Item>) -> wire::PagedBackupInfoList {
     wire::PagedBackupInfoList {
         continuation_token: Some(listing.next.unwrap_or_default()),
         items: Some(listing.items.into_iter().map(item).collect()),

@@ -110,7 +110,7 @@ pub enum PolicyError {
     #[error("a policy's name has no control characters")]
     ControlInName,
     /// An interval out of bounds.
-    #[error("{0} is not an interval of whole minutes from 1 minute (PT1M) to 15 days (P15D)")]
+    #[error("'{0}' is not an interval of whole minutes from 1 minute (PT1M) to 15 days (P15D)")]
     Interval(Span),
     /// A time-based schedule that is never due.
     #[error("a time-based schedule needs at least one time of day")]
@@ -119,7 +119,7 @@ pub enum PolicyError {
     #[error("a weekly schedule needs at least one day of the week")]
     NoDays,
     /// A retention that is too short.
-    #[error("{0} is too short: backups are kept for at least one hour (PT1H)")]
+    #[error("'{0}' is too short: backups are kept for at least one hour (PT1H)")]
     Retention(Span),
 }
 

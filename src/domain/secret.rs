@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Secret(String);
 
 impl Secret {
+    /// What is shown in the place of every secret.
+    pub const MASK: &'static str = "****";
+
     /// Wraps a value that came from a request or from the configuration.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
@@ -19,17 +22,22 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is only what was shown in the place of one.
+    pub fn is_mask(&self) -> bool {
+        self.0 == Self::MASK
+    }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("****")
+        f.write_str(Self::MASK)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("****")
+        f.write_str(Self::MASK)
     }
 }
 

@@ -1,8 +1,11 @@
 use uuid::Uuid;
 
+use super::policies::Masked;
 use crate::{
     archive::{CatalogError, LocationError},
-    domain::{ApplicationName, FailureCode, Location, NameError, PartitionId, PartitionKind, ServiceName},
+    domain::{
+        ApplicationName, Entity, FailureCode, Location, NameError, PartitionId, PartitionKind, PolicyName, ServiceName,
+    },
     ledger::LedgerError,
 };
 
@@ -75,6 +78,35 @@ pub enum Error {
     /// A continuation token that we did not give out.
     #[error("ContinuationToken: not one that this service gave out; leave it out to start from the beginning")]
     Token,
+    /// The name of a new policy is taken.
+    #[error("there is a policy '{0}' already; UpdateBackupPolicy replaces it")]
+    PolicyExists(PolicyName),
+    /// No such policy.
+    #[error("there is no policy '{0}'; GetBackupPolicyList shows all there are")]
+    PolicyNotFound(PolicyName),
+    /// A policy that cannot be deleted yet.
+    #[error(
+        "the policy '{policy}' is still enabled on {on}: disable it there first; GetAllEntitiesBackedUpByPolicy shows \
+         all such places"
+    )]
+    PolicyEnabled {
+        /// Which.
+        policy: PolicyName,
+        /// One of the places.
+        on: Entity,
+    },
+    /// A secret that was sent back as it was shown.
+    #[error(transparent)]
+    Masked(#[from] Masked),
+    /// The description of a policy's storage is too long to be kept.
+    #[error("Storage: the texts that describe it have more than {0} bytes together")]
+    PolicyStorageTooLong(usize),
+    /// A policy's storage cannot be used as described.
+    #[error(transparent)]
+    PolicyStorage(CatalogError),
+    /// A policy's storage was tried out and did not do what backups need.
+    #[error("Storage: with ValidateConnection the storage must pass a trial, and it did not")]
+    Connection(#[source] CatalogError),
     /// The ledger failed.
     #[error("the ledger could not be read or written")]
     Ledger(#[from] LedgerError),
