@@ -4,27 +4,40 @@
 //! the checks is the published service's ("The order of checks" in docs/API.md), since callers see it in the error they get.
 
 mod backup;
+mod browse;
+mod cancel;
+mod cleaning;
+mod configuration;
+mod enablement;
 mod error;
+mod health;
 mod inventory;
 mod list;
+mod once;
 mod page;
 mod policies;
 mod restore;
+mod suspension;
+mod target;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub use browse::{Listed, PartitionFacts};
 pub use error::Error;
+pub use health::{Trouble, TroubleKind};
 pub use inventory::Inventory;
 pub use list::{Item, Query};
 pub use page::{Page, Paged};
 pub use policies::Masked;
-pub use restore::RestoreRequest;
+pub use restore::{RestoreProgress, RestoreRequest};
+pub use target::Target;
 // What answers are made of.
 pub use crate::{
     archive::{Found, Scope},
     job::{BackupJob, RestoreJob, State},
+    policy::Configuration,
 };
 
 use crate::{

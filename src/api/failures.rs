@@ -16,8 +16,15 @@ impl From<Error> for ApiError {
             Error::PartitionNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEPartitionNotFound),
             Error::NotPersisted(_) => (StatusCode::BAD_REQUEST, Codes::FabricEInvalidForStatelessServices),
             Error::BackupNotEnabled(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupNotEnabled),
+            Error::NotEnabledOn(_) | Error::NothingEnabled(_) => {
+                (StatusCode::NOT_FOUND, Codes::FabricEBackupNotEnabled)
+            }
+            Error::NothingToCancel { .. } => (StatusCode::NOT_FOUND, Codes::FabricEKeyNotFound),
+            Error::KeyTaken => (StatusCode::CONFLICT, Codes::FabricESequenceNumberCheckFailed),
             Error::BackupInProgress(_) => (StatusCode::CONFLICT, Codes::FabricEBackupInProgress),
-            Error::RestoreInProgress(_) => (StatusCode::CONFLICT, Codes::FabricERestoreInProgress),
+            Error::RestoreInProgress(_) | Error::RestoreCommitting(_) => {
+                (StatusCode::CONFLICT, Codes::FabricERestoreInProgress)
+            }
             Error::PolicyExists(_) => (StatusCode::CONFLICT, Codes::FabricEBackupPolicyAlreadyExisting),
             Error::PolicyNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupPolicyNotExisting),
             Error::PolicyEnabled { .. } => (StatusCode::BAD_REQUEST, Codes::FabricEBackupIsEnabled),
@@ -33,8 +40,10 @@ impl From<Error> for ApiError {
                 (StatusCode::BAD_REQUEST, Codes::FabricERestoreSourceTargetPartitionMismatch)
             }
             Error::Unreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, Codes::FabricERestoreSafeCheckFailed),
-            Error::Catalog(error) | Error::PolicyStorage(error) => (store_status(error.code()), tell::code(error.code())),
-            Error::Ledger(_) => return Self::internal(error),
+            Error::Catalog(error) | Error::PolicyStorage(error) => {
+                (store_status(error.code()), tell::code(error.code()))
+            }
+            Error::Job(_) | Error::Ledger(_) => return Self::internal(error),
         };
         Self::new(status, code, message(&error))
     }

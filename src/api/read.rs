@@ -1,7 +1,9 @@
 //! From the wire to the domain. What the schema cannot say is checked here, and named by its field.
 
+mod names;
 mod policies;
 
+pub(super) use names::{application, application_name, partition, service, service_name};
 pub(super) use policies::{policy, policy_name};
 
 use super::{
@@ -77,15 +79,15 @@ pub(super) fn scope(given: BackupEntity) -> Result<Scope, ApiError> {
             let name = given_as(entity.application_name, "BackupEntity.ApplicationName")?;
             Ok(Scope::Application(named(ApplicationName::parse(&name), "BackupEntity.ApplicationName")?))
         }
-        BackupEntity::Service(entity) => Ok(Scope::Service(service(entity.service_name)?)),
+        BackupEntity::Service(entity) => Ok(Scope::Service(service_of_entity(entity.service_name)?)),
         BackupEntity::Partition(entity) => {
             let id = given_as(entity.partition_id, "BackupEntity.PartitionId")?;
-            Ok(Scope::Partition(service(entity.service_name)?, PartitionId(id)))
+            Ok(Scope::Partition(service_of_entity(entity.service_name)?, PartitionId(id)))
         }
     }
 }
 
-fn service(name: Option<String>) -> Result<ServiceName, ApiError> {
+fn service_of_entity(name: Option<String>) -> Result<ServiceName, ApiError> {
     let name = given_as(name, "BackupEntity.ServiceName")?;
     named(ServiceName::parse(&name), "BackupEntity.ServiceName")
 }

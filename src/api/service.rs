@@ -5,15 +5,19 @@ use uuid::Uuid;
 use super::{
     ApiError,
     operations::{
-        BackupPartitionQuery, CreateBackupPolicyQuery, GetAllEntitiesBackedUpByPolicyQuery, GetBackupPolicyListQuery,
-        GetBackupsFromBackupLocationQuery, GetPartitionBackupListQuery, Operations, RestorePartitionQuery,
+        BackupPartitionQuery, CreateBackupPolicyQuery, GetAllEntitiesBackedUpByPolicyQuery,
+        GetApplicationBackupConfigurationInfoQuery, GetApplicationInfoListQuery, GetBackupPolicyListQuery,
+        GetBackupsFromBackupLocationQuery, GetPartitionBackupListQuery, GetPartitionInfoListQuery,
+        GetServiceBackupConfigurationInfoQuery, GetServiceInfoListQuery, Operations, RestorePartitionQuery,
         UpdateBackupPolicyQuery,
     },
     read, tell,
     wire::{
-        BackupPartitionDescription, BackupPolicyDescription, BackupProgressInfo, GetBackupByStorageQueryDescription,
-        PagedBackupEntityList, PagedBackupInfoList, PagedBackupPolicyDescriptionList, RestorePartitionDescription,
-        RestoreProgressInfo,
+        BackupHealth, BackupPartitionDescription, BackupPolicyDescription, BackupProgressInfo,
+        DisableBackupDescription, EnableBackupDescription, GetBackupByStorageQueryDescription,
+        PagedApplicationInfoList, PagedBackupConfigurationInfoList, PagedBackupEntityList, PagedBackupInfoList,
+        PagedBackupPolicyDescriptionList, PagedServiceInfoList, PagedServicePartitionInfoList,
+        PartitionBackupConfigurationInfo, RestorePartitionDescription, RestoreProgressInfo, ServicePartitionInfo,
     },
 };
 use crate::{
@@ -76,13 +80,13 @@ impl Operations for Service {
         &self,
         partition_id: Uuid,
         query: BackupPartitionQuery,
-        _idempotency_key: Option<String>,
+        idempotency_key: Option<String>,
         body: Option<BackupPartitionDescription>,
     ) -> Result<(), ApiError> {
         let named = body.and_then(|body| body.backup_storage);
         let storage = named.map(|named| read::storage(named, "BackupStorage")).transpose()?;
         let minutes = read::minutes(query.backup_timeout);
-        Ok(self.0.backup_partition(PartitionId(partition_id), storage, minutes).await?)
+        Ok(self.0.backup_partition(PartitionId(partition_id), storage, minutes, idempotency_key).await?)
     }
 
     async fn get_partition_backup_progress(&self, partition_id: Uuid) -> Result<Option<BackupProgressInfo>, ApiError> {
@@ -117,19 +121,154 @@ impl Operations for Service {
         &self,
         partition_id: Uuid,
         query: RestorePartitionQuery,
-        _idempotency_key: Option<String>,
+        idempotency_key: Option<String>,
         body: RestorePartitionDescription,
     ) -> Result<(), ApiError> {
         let storage = body.backup_storage.map(|named| read::storage(named, "BackupStorage")).transpose()?;
         let request = RestoreRequest { backup: body.backup_id, location: body.backup_location, storage };
         let minutes = read::minutes(query.restore_timeout);
-        Ok(self.0.restore_partition(PartitionId(partition_id), request, minutes).await?)
+        Ok(self.0.restore_partition(PartitionId(partition_id), request, minutes, idempotency_key).await?)
     }
 
     async fn get_partition_restore_progress(
         &self,
         partition_id: Uuid,
     ) -> Result<Option<RestoreProgressInfo>, ApiError> {
-        Ok(self.0.restore_progress(PartitionId(partition_id)).await?.map(tell::restore_progress))
+        Ok(tell::restore_progress(self.0.restore_progress(PartitionId(partition_id)).await?))
+    }
+
+    async fn enable_application_backup(
+        &self,
+        application_id: String,
+        body: EnableBackupDescription,
+    ) -> Result<(), ApiError> {
+        let name = read::policy_name(&body.backup_policy_name, "BackupPolicyName")?;
+        Ok(self.0.enable(read::application(&application_id)?, name).await?)
+    }
+
+    async fn disable_application_backup(
+        &self,
+        application_id: String,
+        body: Option<DisableBackupDescription>,
+    ) -> Result<(), ApiError> {
+        Ok(self.0.disable(read::application(&application_id)?, body.is_some_and(|body| body.clean_backup)).await?)
+    }
+
+    async fn suspend_application_backup(&self, application_id: String) -> Result<(), ApiError> {
+        Ok(self.0.suspend(read::application(&application_id)?).await?)
+    }
+
+    async fn resume_application_backup(&self, application_id: String) -> Result<(), ApiError> {
+        Ok(self.0.resume(read::application(&application_id)?).await?)
+    }
+
+    async fn get_application_backup_configuration_info(
+        &self,
+        application_id: String,
+        query: GetApplicationBackupConfigurationInfoQuery,
+    ) -> Result<PagedBackupConfigurationInfoList, ApiError> {
+        let page = read::page(query.continuation_token, query.max_results);
+        Ok(tell::configurations(self.0.configurations(read::application(&application_id)?, page).await?))
+    }
+
+    async fn enable_service_backup(&self, service_id: String, body: EnableBackupDescription) -> Result<(), ApiError> {
+        let name = read::policy_name(&body.backup_policy_name, "BackupPolicyName")?;
+        Ok(self.0.enable(read::service(&service_id)?, name).await?)
+    }
+
+    async fn disable_service_backup(
+        &self,
+        service_id: String,
+        body: Option<DisableBackupDescription>,
+    ) -> Result<(), ApiError> {
+        Ok(self.0.disable(read::service(&service_id)?, body.is_some_and(|body| body.clean_backup)).await?)
+    }
+
+    async fn suspend_service_backup(&self, service_id: String) -> Result<(), ApiError> {
+        Ok(self.0.suspend(read::service(&service_id)?).await?)
+    }
+
+    async fn resume_service_backup(&self, service_id: String) -> Result<(), ApiError> {
+        Ok(self.0.resume(read::service(&service_id)?).await?)
+    }
+
+    async fn get_service_backup_configuration_info(
+        &self,
+        service_id: String,
+        query: GetServiceBackupConfigurationInfoQuery,
+    ) -> Result<PagedBackupConfigurationInfoList, ApiError> {
+        let page = read::page(query.continuation_token, query.max_results);
+        Ok(tell::configurations(self.0.configurations(read::service(&service_id)?, page).await?))
+    }
+
+    async fn enable_partition_backup(&self, partition_id: Uuid, body: EnableBackupDescription) -> Result<(), ApiError> {
+        let name = read::policy_name(&body.backup_policy_name, "BackupPolicyName")?;
+        Ok(self.0.enable(read::partition(partition_id), name).await?)
+    }
+
+    async fn disable_partition_backup(
+        &self,
+        partition_id: Uuid,
+        body: Option<DisableBackupDescription>,
+    ) -> Result<(), ApiError> {
+        Ok(self.0.disable(read::partition(partition_id), body.is_some_and(|body| body.clean_backup)).await?)
+    }
+
+    async fn suspend_partition_backup(&self, partition_id: Uuid) -> Result<(), ApiError> {
+        Ok(self.0.suspend(read::partition(partition_id)).await?)
+    }
+
+    async fn resume_partition_backup(&self, partition_id: Uuid) -> Result<(), ApiError> {
+        Ok(self.0.resume(read::partition(partition_id)).await?)
+    }
+
+    async fn get_partition_backup_configuration_info(
+        &self,
+        partition_id: Uuid,
+    ) -> Result<Option<PartitionBackupConfigurationInfo>, ApiError> {
+        let configuration = self.0.partition_configuration(read::partition(partition_id)).await?;
+        Ok(configuration.and_then(tell::partition_configuration))
+    }
+
+    async fn cancel_partition_backup(&self, partition_id: Uuid) -> Result<(), ApiError> {
+        Ok(self.0.cancel_backup(PartitionId(partition_id)).await?)
+    }
+
+    async fn cancel_partition_restore(&self, partition_id: Uuid) -> Result<(), ApiError> {
+        Ok(self.0.cancel_restore(PartitionId(partition_id)).await?)
+    }
+
+    async fn get_backup_health(&self) -> Result<BackupHealth, ApiError> {
+        Ok(tell::health(self.0.health().await?))
+    }
+
+    async fn get_application_info_list(
+        &self,
+        query: GetApplicationInfoListQuery,
+    ) -> Result<PagedApplicationInfoList, ApiError> {
+        let page = read::page(query.continuation_token, query.max_results);
+        Ok(tell::applications(self.0.applications(page).await?))
+    }
+
+    async fn get_service_info_list(
+        &self,
+        application_id: String,
+        query: GetServiceInfoListQuery,
+    ) -> Result<PagedServiceInfoList, ApiError> {
+        let name = read::application_name(&application_id)?;
+        Ok(tell::services(self.0.services(&name, read::page(query.continuation_token, 0)).await?))
+    }
+
+    async fn get_partition_info_list(
+        &self,
+        service_id: String,
+        query: GetPartitionInfoListQuery,
+    ) -> Result<PagedServicePartitionInfoList, ApiError> {
+        let name = read::service_name(&service_id)?;
+        Ok(tell::partitions(self.0.partitions(&name, read::page(query.continuation_token, 0)).await?))
+    }
+
+    async fn get_partition_info(&self, partition_id: Uuid) -> Result<ServicePartitionInfo, ApiError> {
+        Ok(tell::partition(self.0.partition_facts(PartitionId(partition_id)).await?))
     }
 }

@@ -1,7 +1,13 @@
 //! From the domain to the wire: progress and lists, with the published values for "not yet".
 
+mod controls;
+mod health;
+mod inventory;
 mod policies;
 
+pub(super) use controls::{configurations, partition_configuration};
+pub(super) use health::health;
+pub(super) use inventory::{applications, partition, partitions, services};
 pub(super) use policies::{entities, policies, policy};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
@@ -10,7 +16,7 @@ use uuid::Uuid;
 use super::wire;
 use crate::{
     domain::{BackupPoint, Epoch, Failure, FailureCode, PartitionId, PartitionKind, words},
-    ops::{BackupJob, Found, Item, Paged, RestoreJob, State},
+    ops::{BackupJob, Found, Item, Paged, RestoreJob, RestoreProgress, State},
 };
 
 /// The progress of the latest backup. Until it is done its fields have the published placeholders.
@@ -39,8 +45,16 @@ pub(super) fn backup_progress(job: BackupJob) -> wire::BackupProgressInfo {
     }
 }
 
-/// The progress of the latest restore. What is being restored shows from the start; when it was done, only at the end.
-pub(super) fn restore_progress(job: RestoreJob) -> wire::RestoreProgressInfo {
+/// The progress of the latest restore, or that one is needed.
+pub(super) fn restore_progress(progress: RestoreProgress) -> Option<wire::RestoreProgressInfo> {
+    let data_loss =
+        progress.data_loss.map(|loss| wire::DataLossInfo { detected_utc: loss.since, description: loss.found });
+    let info = progress.job.map(restore).or_else(|| data_loss.is_some().then(no_restore))?;
+    Some(wire::RestoreProgressInfo { data_loss, ..info })
+}
+
+/// What is being restored shows from the start; when it was done, only at the end.
+fn restore(job: RestoreJob) -> wire::RestoreProgressInfo {
     let state = match &job.state {
         State::Accepted => wire::RestoreState::Accepted,
         State::Running | State::Committing => wire::RestoreState::RestoreInProgress,
@@ -56,10 +70,21 @@ pub(super) fn restore_progress(job: RestoreJob) -> wire::RestoreProgressInfo {
     let shown = why.is_none().then_some(&job.task.point);
     wire::RestoreProgressInfo {
         restore_state: Some(state),
-        time_stamp_utc: Some(finished.unwrap_or_else(never)),
+        time_stamp_utc: finished.or(Some(never())),
         restored_epoch: shown.map(|point| epoch(point.epoch)),
         restored_lsn: Some(shown.map_or(0, |point| point.lsn)),
         failure_error: why.map(failure),
+        ..no_restore()
+    }
+}
+
+fn no_restore() -> wire::RestoreProgressInfo {
+    wire::RestoreProgressInfo {
+        restore_state: Some(wire::RestoreState::Invalid),
+        time_stamp_utc: Some(never()),
+        restored_epoch: None,
+        restored_lsn: Some(0),
+        failure_error: None,
         data_loss: None,
     }
 }

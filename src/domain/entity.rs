@@ -51,6 +51,14 @@ impl Entity {
         }
     }
 
+    /// The partition that it is.
+    pub fn partition(&self) -> Option<PartitionId> {
+        match self {
+            Self::Application(_) | Self::Service(..) => None,
+            Self::Partition(.., id) => Some(*id),
+        }
+    }
+
     /// What it lies in directly.
     pub fn parent(&self) -> Option<Self> {
         match self {

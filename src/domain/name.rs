@@ -53,6 +53,11 @@ impl ServiceName {
         self.0.strip_prefix(application.as_str())?.strip_prefix('/')
     }
 
+    /// The name without `fabric:/`.
+    pub fn path(&self) -> &str {
+        &self.0[SCHEME.len()..]
+    }
+
     /// The URI form.
     pub fn as_str(&self) -> &str {
         &self.0

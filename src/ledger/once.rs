@@ -41,6 +41,16 @@ struct Answered {
 }
 
 impl Ledger {
+    /// What became of a request that was answered before.
+    pub async fn recognise<R>(
+        &self,
+        id: PartitionId,
+        now: DateTime<Utc>,
+        once: &Once,
+    ) -> Result<Option<Outcome<R>>, LedgerError> {
+        Ok(self.recall(id, now, once).await?.err())
+    }
+
     /// What a request with this key answered before, else the change that remembers it.
     pub(super) async fn recall<R>(
         &self,

@@ -1,4 +1,4 @@
-use super::{Error, Ops};
+use super::{Error, Ops, once};
 use crate::{
     domain::{PartitionId, StorageSpec},
     job::{BackupJob, BackupTask},
@@ -6,14 +6,20 @@ use crate::{
 };
 
 impl Ops {
-    /// Accepts a backup of the partition; `minutes` is how long it may take.
+    /// Accepts a backup of the partition; `minutes` is how long it may take, `key` how the caller names the request.
     pub async fn backup_partition(
         &self,
         id: PartitionId,
         named: Option<StorageSpec>,
         minutes: u32,
+        key: Option<String>,
     ) -> Result<(), Error> {
-        let storage = self.storage(self.persisted(id)?, named)?;
+        let partition = self.persisted(id)?;
+        let once = once::named("backup", key, &named);
+        if self.is_repeated(id, once.as_ref()).await? {
+            return Ok(());
+        }
+        let storage = self.storage(partition, named)?;
         let (now, deadline) = self.deadline(minutes);
         let job = BackupJob::new(self.clock.uuid(), now, deadline, BackupTask::new(storage));
         let accept = |record: &mut PartitionRecord| {
@@ -21,7 +27,7 @@ impl Ops {
             record.backup = Some(job.clone());
             Ok(())
         };
-        self.ledger.update_partition(id, now, accept).await?
+        self.accept(id, now, once.as_ref(), accept).await
     }
 
     /// The latest backup that was asked for; none if there never was one.

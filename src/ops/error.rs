@@ -1,11 +1,12 @@
 use uuid::Uuid;
 
-use super::policies::Masked;
+use super::{Target, policies::Masked};
 use crate::{
     archive::{CatalogError, LocationError},
     domain::{
         ApplicationName, Entity, FailureCode, Location, NameError, PartitionId, PartitionKind, PolicyName, ServiceName,
     },
+    job::Illegal,
     ledger::LedgerError,
 };
 
@@ -107,6 +108,32 @@ pub enum Error {
     /// A policy's storage was tried out and did not do what backups need.
     #[error("Storage: with ValidateConnection the storage must pass a trial, and it did not")]
     Connection(#[source] CatalogError),
+    /// No policy was put in force on this very target.
+    #[error("no policy is enabled on {0} itself: only what was enabled there can be disabled there")]
+    NotEnabledOn(Target),
+    /// No policy has to do with the target.
+    #[error("no policy is enabled on {0}, on anything in it or on what it lies in: enable one first")]
+    NothingEnabled(Target),
+    /// No such job runs.
+    #[error("no {what} of partition {id} is running, so there is nothing to cancel")]
+    NothingToCancel {
+        /// Which kind of job.
+        what: &'static str,
+        /// The partition.
+        id: PartitionId,
+    },
+    /// A restore that cannot be cancelled any more.
+    #[error("the restored state of partition {0} is being put in place at this moment, so it is too late to cancel")]
+    RestoreCommitting(PartitionId),
+    /// The caller gave one name to two requests.
+    #[error(
+        "Idempotency-Key: it named another request to this partition within the last 24 hours: give every request a new key, \
+         and the same one only to the same request sent again"
+    )]
+    KeyTaken,
+    /// A job moved as it may not.
+    #[error("a job cannot be ended")]
+    Job(#[from] Illegal),
     /// The ledger failed.
     #[error("the ledger could not be read or written")]
     Ledger(#[from] LedgerError),

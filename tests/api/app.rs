@@ -17,7 +17,7 @@ use fabric_backup::{
     api,
     archive::Catalog,
     clock::{Clock, ManualClock},
-    domain::PartitionId,
+    domain::{Partition, PartitionId},
     engine::{Engine, Hosted},
     ledger::{Ledger, PartitionRecord},
     ops::Ops,
@@ -45,9 +45,11 @@ pub(crate) const START: &str = "2026-03-04T12:05:09.250Z";
 pub(crate) struct TestApp {
     pub(crate) store: Observed,
     pub(crate) clock: Clock,
+    pub(crate) ledger: Ledger,
     router: Router,
     engine: Engine,
-    ledger: Ledger,
+    catalog: Catalog,
+    partitions: Vec<Partition>,
     hand: ManualClock,
     dir: TempDir,
     unfinished: bool,
@@ -66,21 +68,35 @@ impl TestApp {
         };
         let catalog = Catalog::new(Stores::new(stores, clock.clone()));
         let partitions = world::partitions(&dir.path().join("shares/own"));
-        let hosted = partitions.iter().filter(|partition| partition.persisted).map(|partition| Hosted {
-            partition: partition.clone(),
-            source: Source::directory(state_of(dir.path(), partition.id.0)),
-        });
-        let engine = Engine::new(hosted.collect(), catalog.clone(), ledger.clone(), clock.clone(), 4);
-        let ops = Ops::new(world::inventory(partitions), catalog, ledger.clone(), clock.clone());
-        let router = api::service(ops, clock.clone());
+        let engine = Engine::new(Vec::new(), catalog.clone(), ledger.clone(), clock.clone(), 4);
         fs::create_dir(dir.path().join("shares")).unwrap();
         fs::create_dir(dir.path().join("mnt")).unwrap();
-        let app = Self { store, clock, router, engine, ledger, hand, dir, unfinished: false };
+        let router = Router::new();
+        let mut app = Self { store, clock, ledger, router, engine, catalog, partitions, hand, dir, unfinished: false };
+        app.serve();
         for id in app.engine.partitions() {
             fs::create_dir_all(app.state(id.0)).unwrap();
             fs::write(app.state(id.0).join("record"), format!("of {id}")).unwrap();
         }
         app
+    }
+
+    /// Serves what the configuration says at present.
+    fn serve(&mut self) {
+        let (catalog, ledger, clock) = (self.catalog.clone(), self.ledger.clone(), self.clock.clone());
+        let hosted = self.partitions.iter().filter(|partition| partition.persisted).map(|partition| Hosted {
+            partition: partition.clone(),
+            source: Source::directory(self.state(partition.id.0)),
+        });
+        self.engine = Engine::new(hosted.collect(), catalog.clone(), ledger.clone(), clock.clone(), 4);
+        let ops = Ops::new(world::inventory(self.partitions.clone()), catalog, ledger, clock.clone());
+        self.router = api::service(ops, clock);
+    }
+
+    /// Takes partitions, with their services, out of the configuration.
+    pub(crate) fn unconfigure(&mut self, gone: &[Uuid]) {
+        self.partitions.retain(|partition| !gone.contains(&partition.id.0));
+        self.serve();
     }
 
     /// Says that jobs are left unfinished on purpose.

@@ -5,7 +5,9 @@
 mod answer;
 mod app;
 mod backup;
+mod control;
 mod document;
+mod enable;
 mod errors;
 mod list;
 mod location;
@@ -14,4 +16,5 @@ mod observed;
 mod progress;
 mod restart;
 mod restore;
+mod suspend;
 mod world;

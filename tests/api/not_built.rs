@@ -11,13 +11,41 @@ use crate::{
     world::CALC,
 };
 
-const BUILT: [&str; 6] = [
+const BUILT: [&str; 34] = [
+    "CreateBackupPolicy",
+    "UpdateBackupPolicy",
+    "DeleteBackupPolicy",
+    "GetBackupPolicyByName",
+    "GetBackupPolicyList",
+    "GetAllEntitiesBackedUpByPolicy",
     "BackupPartition",
     "GetPartitionBackupProgress",
     "GetPartitionBackupList",
     "GetBackupsFromBackupLocation",
     "RestorePartition",
     "GetPartitionRestoreProgress",
+    "EnableApplicationBackup",
+    "DisableApplicationBackup",
+    "SuspendApplicationBackup",
+    "ResumeApplicationBackup",
+    "EnableServiceBackup",
+    "DisableServiceBackup",
+    "SuspendServiceBackup",
+    "ResumeServiceBackup",
+    "EnablePartitionBackup",
+    "DisablePartitionBackup",
+    "SuspendPartitionBackup",
+    "ResumePartitionBackup",
+    "GetApplicationBackupConfigurationInfo",
+    "GetServiceBackupConfigurationInfo",
+    "GetPartitionBackupConfigurationInfo",
+    "CancelPartitionBackup",
+    "CancelPartitionRestore",
+    "GetBackupHealth",
+    "GetApplicationInfoList",
+    "GetServiceInfoList",
+    "GetPartitionInfoList",
+    "GetPartitionInfo",
 ];
 
 fn id(operation: &Operation) -> &'static str {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use fabric_backup::{
     domain::{
-        ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName,
-        StorageSpec,
+        ApplicationName, Entity, FileShare, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind,
+        ServiceName, StorageSpec,
     },
     ops::Inventory,
 };
@@ -24,8 +24,8 @@ pub(crate) const STATELESS: Uuid = uuid!("55555555-0000-4000-8000-000000000000")
 /// Nobody's.
 pub(crate) const UNKNOWN: Uuid = uuid!("66666666-0000-4000-8000-000000000000");
 
-/// An application without services.
-pub(crate) const EMPTY: &str = "fabric:/Empty";
+/// An application without services, whose name begins like that of another.
+pub(crate) const EMPTY: &str = "fabric:/CalcAppTwo";
 
 /// All that the node serves: what the partitions lie in, an application without services, a service that keeps its state
 /// in memory only, and the partitions.
@@ -52,12 +52,12 @@ pub(crate) fn inventory(partitions: Vec<Partition>) -> Inventory {
 pub(crate) fn partitions(store: &Path) -> Vec<Partition> {
     let all = || PartitionKind::Int64Range(KeyRange { low: i64::MIN, high: i64::MAX });
     let stored = |id, kind, service| Partition {
-        default_storage: Some(share(store)),
+        default_storage: Some(storage(store)),
         ..partition(id, kind, "fabric:/CalcApp", service)
     };
     vec![
         stored(CALC, all(), "CalcService"),
-        Partition { default_storage: Some(share(store)), ..partition(TWIN, all(), "fabric:/Group/Mirror", "Twin") },
+        Partition { default_storage: Some(storage(store)), ..partition(TWIN, all(), "fabric:/Group/Mirror", "Twin") },
         partition(NORTH, PartitionKind::Named("north".to_owned()), "fabric:/CalcApp", "Names"),
         stored(BOOK, PartitionKind::Singleton, "Book"),
         Partition { persisted: false, ..stored(STATELESS, PartitionKind::Singleton, "Front") },
@@ -80,7 +80,13 @@ fn application(name: &str) -> ApplicationName {
     ApplicationName::parse(name).unwrap()
 }
 
-fn share(path: &Path) -> StorageSpec {
+/// A file share as a storage.
+pub(crate) fn storage(path: &Path) -> StorageSpec {
     let path = path.to_str().unwrap().to_owned();
     StorageSpec::FileShare(FileShare { path, primary: None, secondary: None })
+}
+
+/// The partition as something that a policy can cover.
+pub(crate) fn entity(id: Uuid) -> Entity {
+    partitions(Path::new("/")).iter().find(|partition| partition.id.0 == id).unwrap().entity()
 }

@@ -134,12 +134,12 @@ impl App {
     }
 
     pub(crate) async fn ask_backup(&self) {
-        self.ops.backup_partition(ID, None, MINUTES).await.unwrap();
+        self.ops.backup_partition(ID, None, MINUTES, None).await.unwrap();
     }
 
     pub(crate) async fn ask_restore(&self, of: &BackupPoint) {
         let request = RestoreRequest { backup: of.id, location: of.location.0.clone(), storage: None };
-        self.ops.restore_partition(ID, request, MINUTES).await.unwrap();
+        self.ops.restore_partition(ID, request, MINUTES, None).await.unwrap();
     }
 
     pub(crate) async fn backup(&self) -> Option<BackupJob> {
@@ -147,7 +147,7 @@ impl App {
     }
 
     pub(crate) async fn restore(&self) -> Option<RestoreJob> {
-        self.ops.restore_progress(ID).await.unwrap()
+        self.ops.restore_progress(ID).await.unwrap().job
     }
 
     /// The backup of the latest job, which must have succeeded.

@@ -43,9 +43,9 @@ pub(in crate::api) fn policy(policy: Policy) -> wire::BackupPolicyDescription {
 
 fn entity(entity: Entity) -> wire::BackupEntity {
     match entity {
-        Entity::Application(name) => wire::BackupEntity::Application(wire::ApplicationBackupEntity {
-            application_name: Some(name.to_string()),
-        }),
+        Entity::Application(name) => {
+            wire::BackupEntity::Application(wire::ApplicationBackupEntity { application_name: Some(name.to_string()) })
+        }
         Entity::Service(_, name) => {
             wire::BackupEntity::Service(wire::ServiceBackupEntity { service_name: Some(name.to_string()) })
         }

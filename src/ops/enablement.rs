@@ -1,0 +1,48 @@
+//! Which policy is in force where.
+
+use super::{Error, Ops, Target};
+use crate::domain::{Entity, PolicyName};
+
+impl Ops {
+    /// Puts a policy in force, instead of one that may be in force there. One that already is stays so since it was: whoever
+    /// repeats himself does not put off the next backup.
+    pub async fn enable(&self, target: Target, name: PolicyName) -> Result<(), Error> {
+        let found = self.configured(&target);
+        // Whether an application is there comes after its policy.
+        let found = if matches!(target, Target::Application(_)) { found } else { Ok(found?) };
+        if self.ledger.policy(&name).await?.is_none() {
+            return Err(Error::PolicyNotFound(name));
+        }
+        let entity = found?;
+        self.must_keep_state(&entity)?;
+        if self.ledger.controls().await?.enabled.get(&entity).is_some_and(|enabled| enabled.policy == name) {
+            return Ok(());
+        }
+        let enabled = self.ledger.enable(&entity, &name, self.clock.now()).await?;
+        if enabled { Ok(()) } else { Err(Error::PolicyNotFound(name)) }
+    }
+
+    /// An application may have services of all kinds.
+    fn must_keep_state(&self, entity: &Entity) -> Result<(), Error> {
+        let Some(name) = entity.service() else { return Ok(()) };
+        let persisted = self.inventory.service(name)?.persisted;
+        if persisted { Ok(()) } else { Err(Error::NotPersisted(name.clone())) }
+    }
+
+    /// Takes away the policy that was put in force on this very target; with `clean`, the backups too that were made for it and
+    /// that no other policy takes over.
+    pub async fn disable(&self, target: Target, clean: bool) -> Result<(), Error> {
+        let entity = self.find(&target).await?.ok_or_else(|| match target {
+            Target::Partition(id) => Error::PartitionNotFound(id),
+            _ => Error::NotEnabledOn(target.clone()),
+        })?;
+        loop {
+            let before = self.ledger.controls().await?;
+            let seen = before.enabled.get(&entity).ok_or_else(|| Error::NotEnabledOn(target.clone()))?;
+            let cleanup = if clean { self.cleanup(&before, &entity, &seen.policy).await? } else { None };
+            if self.ledger.disable(&entity, seen, cleanup.as_ref()).await? {
+                return self.cancel_scheduled(&before, &entity, &seen.policy).await;
+            }
+        }
+    }
+}
