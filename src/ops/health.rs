@@ -100,7 +100,7 @@ fn of_cleanup(cleanup: Cleanup) -> Option<Trouble> {
     let failure = cleanup.failure?;
     let application = cleanup.partitions.first().map(|partition| Entity::Application(partition.application().clone()));
     let description = format!(
-        "backups of {} partitions are to be deleted since their policy was disabled, and cannot be: {}",
+        "the backups that the policy made of {} partition(s) are to be deleted, since it was disabled so, and cannot be: {}",
         cleanup.partitions.len(),
         failure.why.message
     );
