@@ -19,7 +19,7 @@ impl Ops {
     ) -> Result<Option<Cleanup>, Error> {
         let Some(record) = self.ledger.policy(removed).await? else { return Ok(None) };
         let storage = record.policy.storage;
-        let store = self.catalog.identity(&storage)?;
+        let store = self.catalog.identity(&storage).map_err(Error::PolicyStorage)?;
         let elsewhere = self.policies_elsewhere(&store).await?;
         let known = self.known_partitions().await?;
         let partitions = policy::cleaned(before, entity, known.values(), |_, other| !elsewhere.contains(other));

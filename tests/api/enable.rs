@@ -214,6 +214,16 @@ async fn partitions_that_left_the_configuration_are_cleaned_up_too() {
 }
 
 #[tokio::test]
+async fn a_scheduled_backup_that_was_begun_for_another_policy_goes_on() {
+    let app = app().await;
+    enable(&app, CALC_APP, "B").await;
+    scheduled(&app, CALC, "A").await;
+    ask(&app, CALC_APP, "DisableBackup").await.accepted();
+    assert!(!is_scheduled_cancelled(&app, CALC).await);
+    app.leave_unfinished();
+}
+
+#[tokio::test]
 async fn a_running_scheduled_backup_is_cancelled_where_its_policy_is_not_in_force_any_more() {
     let app = app().await;
     enable(&app, CALC_APP, "A").await;

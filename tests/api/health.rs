@@ -55,20 +55,20 @@ async fn a_partition_that_lost_its_state_is_told_until_that_is_decided() {
     let mut app = TestApp::new();
     let loss = DataLoss { since: app.now(), found: "the directory is empty".to_owned() };
     remember(&app, CALC, |record| record.data_loss = Some(loss.clone())).await;
-    let lost = event(&app).await;
-    says(&lost, &["the directory is empty", "Restore a backup", "request a backup"]);
+    let told = event(&app).await;
+    says(&told, &["the directory is empty", "Restore a backup", "request a backup"]);
     let names =
-        json!([lost["Kind"], lost["ApplicationName"], lost["ServiceName"], lost["PartitionId"], lost["SinceUtc"]]);
+        json!([told["Kind"], told["ApplicationName"], told["ServiceName"], told["PartitionId"], told["SinceUtc"]]);
     let service = "fabric:/CalcApp/CalcService";
     assert_eq!(names, json!(["DataLoss", "fabric:/CalcApp", service, CALC, "2026-03-04T12:05:09Z"]));
-    assert_eq!(lost.get("PolicyName"), None);
-    let told = app.restore_progress(CALC).await;
+    assert_eq!(told.get("PolicyName"), None);
+    let progress = app.restore_progress(CALC).await;
     let expected = json!({
         "RestoreState": "Invalid", "TimeStampUtc": "0001-01-01T00:00:00Z", "RestoredEpoch": null, "RestoredLsn": "0",
         "FailureError": null,
         "DataLoss": { "DetectedUtc": "2026-03-04T12:05:09Z", "Description": "the directory is empty" },
     });
-    assert_eq!(told, expected);
+    assert_eq!(progress, expected);
     app.unconfigure(&[CALC]);
     is_well(&app).await;
 }
