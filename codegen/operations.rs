@@ -117,7 +117,7 @@ impl<'a> Call<'a> {
         quote! {
             #[doc = #doc]
             fn #name(&self, #(#names: #types),*) -> impl Future<Output = Result<#answer, ApiError>> + Send {
-                let _ = (#(#names,)*);
+                #(let _ = #names;)*
                 ready(Err(ApiError::not_implemented(#id)))
             }
         }
