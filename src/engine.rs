@@ -8,23 +8,31 @@
 //! Never decides that work is due: the reconciler does.
 
 mod backup;
+mod bounds;
 mod end;
+mod record;
 mod restore;
+mod survey;
+mod take_back;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
-use tokio::{sync::Semaphore, time};
+use tokio::{
+    sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore},
+    time,
+};
 
 use crate::{
-    archive::{Catalog, Storage},
+    archive::{Catalog, CatalogError, Storage},
     clock::Clock,
-    domain::{Failure, FailureCode, Partition, PartitionId, StorageSpec},
-    job::{Event, State},
+    domain::{Failure, FailureCode, Partition, PartitionId, StorageSpec, words},
+    job::BackupJob,
     ledger::{Ledger, LedgerError, PartitionRecord},
     source::Source,
 };
+use bounds::Run;
 use end::End;
+use record::Withdrawn;
 
 /// After so long a file system that does not answer is taken for hung.
 const HUNG: Duration = Duration::from_mins(1);
@@ -45,17 +53,24 @@ pub struct Engine {
     catalog: Catalog,
     ledger: Ledger,
     clock: Clock,
-    slots: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
+    restores: Arc<Semaphore>,
 }
 
+/// A partition's jobs take turns, in the order in which they came.
+type Turn = Mutex<()>;
+
 impl Engine {
-    /// An engine that runs at most `slots` jobs at once.
+    /// An engine that runs at most `slots` backups at once, in the order in which they came, and beside them as many
+    /// restores: whoever needs a state back does not wait until the night's backups are done.
     pub fn new(hosted: Vec<Hosted>, catalog: Catalog, ledger: Ledger, clock: Clock, slots: usize) -> Self {
         let hosted = hosted.into_iter().map(|hosted| (hosted.partition.id, hosted)).collect();
-        Self { hosted: Arc::new(hosted), catalog, ledger, clock, slots: Arc::new(Semaphore::new(slots)) }
+        let slots = || Arc::new(Semaphore::new(slots));
+        Self { hosted: Arc::new(hosted), catalog, ledger, clock, backups: slots(), restores: slots() }
     }
 
-    /// Runs the partition's unfinished job to its end. Does nothing if there is none. A job that has begun already was
+    /// Runs the partition's unfinished jobs to their end, one after the other: a restore, a requested backup, one by
+    /// schedule. Each is held to its deadline, and can be cancelled, also while it waits. A job that has begun already was
     /// given up by whoever was at it, since nobody else may be.
     pub async fn work(&self, id: PartitionId) -> Result<(), LedgerError> {
         let Some(hosted) = self.hosted.get(&id) else { return self.fail(id, not_configured(id)).await };
@@ -63,13 +78,24 @@ impl Engine {
             self.recover(id).await?;
         }
         let Some(record) = self.ledger.partition(id).await? else { return Ok(()) };
-        if let Some(job) = record.restore.filter(|job| job.state.is_active()) {
-            Box::pin(self.run_restore(hosted, &job)).await?;
-        }
-        if let Some(job) = record.backup.filter(|job| job.state.is_active()) {
-            Box::pin(self.run_backup(hosted, &job)).await?;
-        }
-        Ok(())
+        self.take_turns(hosted, &record).await
+    }
+
+    /// Whoever comes first is first: a future that is asked first stands first in the queue.
+    async fn take_turns(&self, hosted: &Hosted, record: &PartitionRecord) -> Result<(), LedgerError> {
+        let turn = Turn::default();
+        let restore = async {
+            let job = record.restore.as_ref().filter(|job| job.state.is_active());
+            if let Some(job) = job { self.run_restore(hosted, job, &turn).await } else { Ok(()) }
+        };
+        let backup = |job: Option<&'_ BackupJob>| {
+            let job = job.filter(|job| job.state.is_active()).cloned();
+            let turn = &turn;
+            async move { if let Some(job) = job { self.run_backup(hosted, &job, turn).await } else { Ok(()) } }
+        };
+        let backups = (backup(record.backup.as_ref()), backup(record.scheduled.as_ref()));
+        let ends = tokio::join!(biased; Box::pin(restore), Box::pin(backups.0), Box::pin(backups.1));
+        ends.0.and(ends.1).and(ends.2)
     }
 
     /// Puts a partition in order after whoever worked on it is gone: finishes or undoes a half-done swap, and lets its
@@ -80,7 +106,7 @@ impl Engine {
             self.recover_restore(hosted).await?;
         }
         if self.ledger.partition(id).await?.is_some_and(|record| record.has_begun()) {
-            self.change(id, interrupt).await?;
+            self.change(id, record::interrupt).await?;
         }
         Ok(())
     }
@@ -96,16 +122,17 @@ impl Engine {
         if let Some(hosted) = self.hosted.get(&id) {
             self.recover_restore(hosted).await?;
         }
-        let backup = self.ledger.partition(id).await?.and_then(|record| record.backup);
-        if let Some(job) = backup.filter(|job| job.state.is_active()) {
-            self.give_up_backup(id, &job).await?;
+        let record = self.ledger.partition(id).await?;
+        for job in record.iter().flat_map(PartitionRecord::backups).filter(|job| job.state.is_active()) {
+            self.give_up_backup(id, job).await?;
         }
         self.fail(id, why).await
     }
 
     /// Ends the partition's unfinished jobs without a result and without a look at anything.
     pub async fn fail(&self, id: PartitionId, why: Failure) -> Result<(), LedgerError> {
-        self.change(id, |record| fail_active(record, &why)).await
+        let now = self.clock.now();
+        self.change(id, |record| record::fail_active(record, &why, now)).await
     }
 
     async fn change<R>(
@@ -116,47 +143,57 @@ impl Engine {
         self.ledger.change_partition(id, self.clock.now(), change).await
     }
 
-    /// Waits for `work`, but not past the deadline: then it is dropped, which ends it at its next step.
-    async fn within<R>(&self, deadline: DateTime<Utc>, work: impl Future<Output = Result<R, End>>) -> Result<R, End> {
-        tokio::select! {
-            biased;
-            () = self.clock.sleep_until(deadline) => Err(End::Expired),
-            result = work => result,
-        }
+    /// Changes the record of a job that is worked on; refused once it is withdrawn.
+    async fn advance<R>(
+        &self,
+        run: Run,
+        change: impl FnMut(&mut PartitionRecord) -> Result<R, Withdrawn>,
+    ) -> Result<R, End> {
+        Ok(self.ledger.update_partition(run.partition, self.clock.now(), change).await??)
     }
 
     /// The storage of a job. A mount that hangs answers never, and a job must end.
-    async fn open(&self, spec: &StorageSpec) -> Result<Storage, End> {
-        match time::timeout(HUNG, self.catalog.open(spec)).await {
-            Ok(opened) => opened.map_err(|e| End::failed(e.code(), &e)),
-            Err(late) => Err(End::failed(FailureCode::Unreachable, &late)),
-        }
+    async fn open(&self, spec: &StorageSpec) -> Result<Storage, Failure> {
+        answered(spec, self.catalog.open(spec)).await
+    }
+
+    /// Waits until it is the job's turn in its partition. That counts against the deadline; but a backup that may be there already must be looked for, however late it is.
+    async fn turn<'a>(&self, run: Run, committing: bool, turn: &'a Turn) -> Result<MutexGuard<'a, ()>, End> {
+        let turn = async { Ok(turn.lock().await) };
+        if committing { self.unless_withdrawn(run, turn).await } else { self.within(run, turn).await }
     }
 
     /// Holds one of the node's slots. Waiting for it counts against the deadline.
-    async fn slot(&self, deadline: DateTime<Utc>) -> Result<tokio::sync::OwnedSemaphorePermit, End> {
-        let slot = async {
-            self.slots.clone().acquire_owned().await.map_err(|closed| End::failed(FailureCode::Aborted, &closed))
-        };
-        self.within(deadline, slot).await
+    async fn slot(&self, run: Run, slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, End> {
+        let slot =
+            async { slots.clone().acquire_owned().await.map_err(|closed| End::failed(FailureCode::Aborted, &closed)) };
+        self.within(run, slot).await
     }
 }
 
-fn interrupt(record: &mut PartitionRecord) {
-    if let Some(job) = record.backup.as_mut().filter(|job| job.state == State::Running) {
-        end::apply(job, Event::Interrupt);
-    }
-    if let Some(job) = record.restore.as_mut().filter(|job| job.state.has_begun()) {
-        end::apply(job, Event::Interrupt);
+/// What opening a storage came to; the words name the storage.
+async fn answered(
+    spec: &StorageSpec,
+    opening: impl Future<Output = Result<Storage, CatalogError>>,
+) -> Result<Storage, Failure> {
+    match time::timeout(HUNG, opening).await {
+        Ok(opened) => opened.map_err(|e| Failure::new(e.code(), words(&e))),
+        Err(_late) => Err(Failure::new(FailureCode::Unreachable, hangs(spec))),
     }
 }
 
-fn fail_active(record: &mut PartitionRecord, why: &Failure) {
-    if let Some(job) = record.backup.as_mut().filter(|job| job.state.is_active()) {
-        end::apply(job, Event::Fail(why.clone()));
-    }
-    if let Some(job) = record.restore.as_mut().filter(|job| job.state.is_active()) {
-        end::apply(job, Event::Fail(why.clone()));
+fn hangs(spec: &StorageSpec) -> String {
+    let hint = "a mount whose server is gone does so";
+    format!("{} did not answer for {} s when it was opened; {hint}", named(spec), HUNG.as_secs())
+}
+
+/// A storage for people.
+fn named(spec: &StorageSpec) -> String {
+    match spec {
+        StorageSpec::FileShare(share) => format!("the file share '{}'", share.path),
+        StorageSpec::AzureBlob(blob) => format!("the Azure container '{}'", blob.container),
+        StorageSpec::DsmsAzureBlob { container, .. } => format!("the Azure container '{container}'"),
+        StorageSpec::ManagedIdentity(identity) => format!("the Azure container '{}'", identity.container),
     }
 }
 

@@ -46,13 +46,18 @@ impl Reconciler {
         let mut partitions: HashSet<PartitionId> = self.engine.partitions().into_iter().collect();
         partitions.extend(self.ledger.busy_partitions().await?);
         for id in partitions {
-            match self.engine.recover(id).await {
+            match self.put_in_order(id).await {
                 // Whoever asks for the partition is told so.
                 Err(error @ LedgerError::Decode { .. }) => log_ledger(id, &error),
                 recovered => recovered?,
             }
         }
         Ok(())
+    }
+
+    async fn put_in_order(&self, id: PartitionId) -> Result<(), LedgerError> {
+        self.engine.recover(id).await?;
+        self.engine.survey(id).await
     }
 
     /// Works until told to stop, then gives running jobs `grace` to end. What is still running after that is dropped; the

@@ -28,6 +28,7 @@ mod annex;
 mod crash;
 mod dirfd;
 mod error;
+mod inspect;
 mod reader;
 mod remove;
 mod snapshot;
@@ -47,6 +48,7 @@ pub use annex::Recovered;
 #[cfg(test)]
 pub(crate) use crash::tests::killed_after;
 pub use error::SourceError;
+pub use inspect::Found;
 pub use reader::FileReader;
 pub use snapshot::{Skipped, Snapshot, Walk};
 pub use staging::{FileSink, Sealed, Staging};
@@ -63,6 +65,11 @@ impl Source {
     /// A state that is this directory. Nothing is looked at yet.
     pub fn directory(path: impl Into<PathBuf>) -> Self {
         Self { root: path.into() }
+    }
+
+    /// Looks whether the state is there, without a walk.
+    pub fn inspect(&self) -> Found {
+        inspect::inspect(&self.root)
     }
 
     /// Walks the state once, without reading a file, and remembers what was there.

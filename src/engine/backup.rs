@@ -7,14 +7,16 @@ use tokio::time;
 use uuid::Uuid;
 
 use super::{
-    Engine, HUNG, Hosted, blocking,
-    end::{self, End, source_failed},
+    Engine, Hosted, Turn, blocking,
+    bounds::Run,
+    end::{End, source_failed},
+    record::{self, Made},
 };
 use crate::{
     archive::{self, BlockSize, Draft, PackError, Packer, Place, Staged, Storage, Upload, WriteError},
-    domain::{BackupPoint, EntryKind, Failure, FailureCode, Location, PartitionId, words},
+    domain::{BackupPoint, DataLoss, EntryKind, Failure, FailureCode, Location, PartitionId, Wanted, words},
     job::{BackupJob, Event, State},
-    ledger::{LedgerError, PartitionRecord},
+    ledger::{LedgerError, PartitionRecord, Wrote},
     source::{Snapshot, SourceError},
 };
 
@@ -28,34 +30,55 @@ const PAUSE: Duration = Duration::from_secs(5);
 const LSN_BLOCK: u64 = 64 * 1024;
 
 impl Engine {
-    pub(super) async fn run_backup(&self, hosted: &Hosted, job: &BackupJob) -> Result<(), LedgerError> {
-        let id = hosted.partition.id;
-        tracing::info!(partition = %id, job = %job.id, "backup begins");
-        let event = match self.backup(hosted, job).await {
+    pub(super) async fn run_backup(&self, hosted: &Hosted, job: &BackupJob, turn: &Turn) -> Result<(), LedgerError> {
+        let run = Run::of(hosted.partition.id, job);
+        let event = match self.backup(run, hosted, job, turn).await {
             Ok(()) => return Ok(()),
             Err(End::Ledger(error)) => return Err(error),
-            Err(End::Failed(failure) | End::Changed(failure)) => Event::Fail(failure),
-            Err(End::Expired) => Event::Expire(expired(job)),
+            Err(End::Failed(failure) | End::Changed(failure)) => Some(Event::Fail(failure)),
+            Err(End::Expired) => Some(Event::Expire(expired(job))),
+            Err(End::Withdrawn) => None,
         };
-        self.discard_attempt(id, job).await?;
-        tracing::warn!(partition = %id, job = %job.id, ?event, "backup ends without a result");
-        self.change(id, |record| move_on(record, job.id, event.clone())).await
+        let left = self.take_back(run).await?;
+        self.end_backup(run, event, left.as_deref()).await
     }
 
-    async fn backup(&self, hosted: &Hosted, job: &BackupJob) -> Result<(), End> {
-        let id = hosted.partition.id;
-        let storage = self.open(&job.task.storage).await?;
-        if job.state == State::Committing && self.is_settled(id, job, &storage).await? {
+    async fn backup(&self, run: Run, hosted: &Hosted, job: &BackupJob, turn: &Turn) -> Result<(), End> {
+        let committing = job.state == State::Committing;
+        let _turn = self.turn(run, committing, turn).await?;
+        tracing::info!(partition = %run.partition, job = %job.id, "backup begins");
+        let storage = self.unless_withdrawn(run, async { Ok(self.open(&job.task.storage).await?) }).await?;
+        if committing && self.is_settled(run, hosted, job, &storage).await? {
             return Ok(());
         }
-        let _slot = self.slot(job.deadline).await?;
-        self.within(job.deadline, clear(&storage, job)).await?;
-        self.change(id, |record| move_on(record, job.id, Event::Start)).await?;
-        let staged = self.within(job.deadline, self.attempts(hosted, job, &storage)).await?;
-        self.change(id, |record| move_on(record, job.id, Event::Commit)).await?;
-        let point = self.commit(job, &storage, staged).await?;
-        tracing::info!(partition = %id, job = %job.id, location = %point.location, "backed up");
-        Ok(self.complete_backup(id, job, point).await?)
+        let _slot = self.slot(run, &self.backups).await?;
+        self.within(run, clear(&storage, job)).await?;
+        self.start(run).await?;
+        let staged = self.within(run, self.attempts(hosted, job, &storage)).await?;
+        self.step_backup(run, Event::Commit).await?;
+        let point = self.settled(run, self.commit(job, &storage, staged)).await?;
+        tracing::info!(partition = %run.partition, job = %job.id, location = %point.location, "backed up");
+        self.complete_backup(run, hosted, job, &point).await
+    }
+
+    /// Begins, unless what is there is not the state that the schedule is about.
+    async fn start(&self, run: Run) -> Result<(), End> {
+        let lost = self.advance(run, |record| {
+            record::wanted(record::backup(record, run.job))?;
+            let lost = record.data_loss.clone().filter(|_| record::is_scheduled(record, run.job));
+            if let (None, Some(mine)) = (&lost, record::backup(record, run.job)) {
+                record::apply(mine, Event::Start);
+            }
+            Ok(lost)
+        });
+        lost.await?.map_or(Ok(()), |lost| Err(End::Failed(waits(&lost))))
+    }
+
+    async fn step_backup(&self, run: Run, event: Event<BackupPoint>) -> Result<(), End> {
+        self.advance(run, |record| {
+            record::wanted(record::backup(record, run.job)).map(|mine| record::apply(mine, event.clone()))
+        })
+        .await
     }
 
     /// Makes the backup visible. Where the answer is lost with the store, it is asked until it tells.
@@ -74,13 +97,13 @@ impl Engine {
 
     /// Looks whether the backup that somebody was about to commit is there, and ends its job then, however late it is;
     /// otherwise the job begins again.
-    async fn is_settled(&self, id: PartitionId, job: &BackupJob, storage: &Storage) -> Result<bool, End> {
+    async fn is_settled(&self, run: Run, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<bool, End> {
         let Some(location) = &job.task.attempt else { return Ok(false) };
-        let Some(point) = self.committed(job, storage, location).await? else {
-            self.change(id, |record| move_on(record, job.id, Event::Interrupt)).await?;
+        let Some(point) = self.unless_withdrawn(run, self.committed(job, storage, location)).await? else {
+            self.step_backup(run, Event::Interrupt).await?;
             return Ok(false);
         };
-        self.complete_backup(id, job, point).await?;
+        self.complete_backup(run, hosted, job, &point).await?;
         Ok(true)
     }
 
@@ -123,72 +146,106 @@ impl Engine {
         if let Some(note) = left_out.first() {
             tracing::warn!(partition = %hosted.partition.id, job = %job.id, note, "not all of the state can be backed up");
         }
-        let record = self.note_attempt(hosted.partition.id, job.id, Some(&location), left_out).await?;
+        let run = Run::of(hosted.partition.id, job);
+        let record = self.note_attempt(run, &location, &left_out, snapshot.entries() > 0).await?;
+        make_full(job);
         let draft = Draft {
             point: point(hosted, job.id, &record, location, free, &snapshot),
             source_kind: "directory".to_owned(),
             block_size: BlockSize::for_state(snapshot.bytes()),
-            policy: None,
+            policy: job.task.policy.clone(),
         };
         let staged = archive::stage(storage, draft, move |packer| copy(&snapshot, packer)).await;
         if let Err(WriteError::Taken(_)) = &staged {
-            // What lies there is not ours to discard.
-            self.note_attempt(hosted.partition.id, job.id, None, Vec::new()).await?;
+            self.forget_attempt(run).await?;
         }
         staged.map_err(|e| write_failed(&e))
     }
 
-    /// Durable before the first byte, so that whoever finds the job knows where to look.
+    /// Durable before the first byte, so that whoever finds the job knows where to look. Whether the state has content is
+    /// noted too; what is asked for after a loss may be empty with its owner's consent.
     async fn note_attempt(
         &self,
-        id: PartitionId,
-        job: Uuid,
-        at: Option<&Location>,
-        left_out: Vec<String>,
-    ) -> Result<PartitionRecord, LedgerError> {
-        self.change(id, |record| {
-            if let Some(mine) = record.backup.as_mut().filter(|mine| mine.id == job) {
-                mine.task.attempt = at.cloned();
-                mine.task.notes.clone_from(&left_out);
-            }
-            record.clone()
+        run: Run,
+        at: &Location,
+        left_out: &[String],
+        content: bool,
+    ) -> Result<PartitionRecord, End> {
+        self.advance(run, |record| {
+            let mine = record::wanted(record::backup(record, run.job))?;
+            mine.task.attempt = Some(at.clone());
+            mine.task.notes = left_out.to_vec();
+            record.had_state = content || (record.had_state && record.data_loss.is_none());
+            Ok(record.clone())
         })
         .await
     }
 
-    async fn complete_backup(&self, id: PartitionId, job: &BackupJob, point: BackupPoint) -> Result<(), LedgerError> {
-        self.change(id, |record| {
-            record.lsn = record.lsn.max(point.lsn);
-            move_on(record, job.id, Event::Complete(point.clone()));
+    /// What lies there is not ours to discard.
+    async fn forget_attempt(&self, run: Run) -> Result<(), End> {
+        self.advance(run, |record| {
+            let mine = record::wanted(record::backup(record, run.job))?;
+            mine.task.attempt = None;
+            mine.task.notes.clear();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn complete_backup(
+        &self,
+        run: Run,
+        hosted: &Hosted,
+        job: &BackupJob,
+        point: &BackupPoint,
+    ) -> Result<(), End> {
+        let at = self.clock.now();
+        let wrote = match job.task.policy.clone() {
+            Some(policy) => {
+                let store = self.catalog.identity(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
+                Some(Wrote { policy, store })
+            }
+            None => None,
+        };
+        self.advance(run, |record| {
+            let made = Made { entity: hosted.partition.entity(), wrote: wrote.clone(), at };
+            record::complete_backup(record, run.job, point, made)
+        })
+        .await
+    }
+
+    /// Ends the job with `event`, or as cancelled. Nothing happens if somebody ended it already.
+    async fn end_backup(
+        &self,
+        run: Run,
+        event: Option<Event<BackupPoint>>,
+        left: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        let now = self.clock.now();
+        tracing::warn!(partition = %run.partition, job = %run.job, ?event, left, "backup ends without a result");
+        self.change(run.partition, |record| {
+            let cancelled = record::backup(record, run.job).is_some_and(|mine| mine.cancelled);
+            match event.clone().filter(|_| !cancelled) {
+                Some(event) => record::end_backup(record, run.job, event, now),
+                None => {
+                    let why = cancelled_with(record::cancelled(record, run.job), left);
+                    record::end_backup(record, run.job, Event::Fail(why), now);
+                }
+            }
         })
         .await
     }
 
     /// Leaves the job unfinished only if there is no backup, and nothing of it in the store.
     pub(super) async fn give_up_backup(&self, id: PartitionId, job: &BackupJob) -> Result<(), LedgerError> {
-        let Ok(storage) = self.open(&job.task.storage).await else { return Ok(()) };
-        if job.state == State::Committing && matches!(self.is_settled(id, job, &storage).await, Ok(true)) {
-            return Ok(());
-        }
-        self.discard_attempt(id, job).await
-    }
-
-    /// What a job that ends without a result may have left is data without metadata: no backup, only garbage. That it
-    /// cannot be deleted now changes nothing of the job's end.
-    async fn discard_attempt(&self, id: PartitionId, job: &BackupJob) -> Result<(), LedgerError> {
-        let latest = self.ledger.partition(id).await?.and_then(|record| record.backup).filter(|mine| mine.id == job.id);
-        let Some(location) = latest.and_then(|mine| mine.task.attempt) else { return Ok(()) };
-        let Ok(storage) = self.open(&job.task.storage).await else { return Ok(()) };
-        match time::timeout(HUNG, archive::discard(&storage, &location)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(partition = %id, %location, error = words(&error), "data without metadata is left");
-            }
-            Err(_late) => {
-                tracing::warn!(partition = %id, %location, "the storage hangs; data without metadata may be left");
+        let run = Run::of(id, job);
+        if let (State::Committing, Some(hosted), false) = (&job.state, self.hosted.get(&id), job.cancelled) {
+            let Ok(storage) = self.open(&job.task.storage).await else { return Ok(()) };
+            if matches!(self.is_settled(run, hosted, job, &storage).await, Ok(true)) {
+                return Ok(());
             }
         }
-        Ok(())
+        self.take_back(run).await.map(drop)
     }
 }
 
@@ -217,12 +274,6 @@ fn copy(snapshot: &Snapshot, packer: &mut Packer<Upload>) -> Result<(), CopyErro
         }
     }
     Ok(snapshot.verify()?)
-}
-
-fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<BackupPoint>) {
-    if let Some(mine) = record.backup.as_mut().filter(|mine| mine.id == job) {
-        end::apply(mine, event);
-    }
 }
 
 fn write_failed(error: &WriteError<CopyError>) -> End {
@@ -276,4 +327,26 @@ fn expired(job: &BackupJob) -> Failure {
         "not backed up within {minutes} minutes, nothing is left in the store; ask again with a greater BackupTimeout"
     );
     Failure::new(FailureCode::Timeout, message)
+}
+
+/// The writer cannot continue a chain yet, so whatever is wanted is made full.
+fn make_full(job: &BackupJob) {
+    if let Wanted::Incremental(parent) = &job.task.wanted {
+        tracing::debug!(job = %job.id, parent = %parent.id, "an incremental backup is wanted and a full one is made");
+    }
+}
+
+fn waits(lost: &DataLoss) -> Failure {
+    let message = format!(
+        "the partition lost its state ({}); backups by schedule stop until it is restored or a backup of what is there now is asked for",
+        lost.found
+    );
+    Failure::new(FailureCode::Aborted, message)
+}
+
+fn cancelled_with(why: Failure, left: Option<&str>) -> Failure {
+    match left {
+        Some(left) => Failure::new(why.code, format!("{}; {left}", why.message)),
+        None => why,
+    }
 }

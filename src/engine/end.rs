@@ -2,9 +2,9 @@
 
 use std::error::Error;
 
+use super::record::Withdrawn;
 use crate::{
     domain::{Failure, FailureCode, words},
-    job::{Event, Job},
     ledger::LedgerError,
     source::SourceError,
 };
@@ -16,6 +16,8 @@ pub(super) enum End {
     Failed(Failure),
     /// Its deadline passed.
     Expired,
+    /// Somebody cancelled it, or ended it already.
+    Withdrawn,
     /// The state changed while it was read, or somebody took the name; a new attempt may fare better.
     Changed(Failure),
     /// The ledger failed, so the end cannot be written down either. The next activation tries again.
@@ -25,6 +27,18 @@ pub(super) enum End {
 impl End {
     pub(super) fn failed(code: FailureCode, error: &dyn Error) -> Self {
         Self::Failed(Failure::new(code, words(error)))
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Withdrawn> for End {
+    fn from(_: Withdrawn) -> Self {
+        Self::Withdrawn
     }
 }
 
@@ -51,12 +65,4 @@ pub(super) fn source_failed(error: &SourceError, whole: &dyn Error) -> End {
         SourceError::Unswappable { .. } | SourceError::Busy { .. } | SourceError::Io { .. } => FailureCode::Other,
     };
     End::Failed(Failure::new(code, words(whole)))
-}
-
-/// Moves a job on. An event that its state does not allow is a defect; it is logged and the job stays as it is, which is
-/// the safe side: nothing final is ever taken back.
-pub(super) fn apply<T, O>(job: &mut Job<T, O>, event: Event<O>) {
-    if let Err(illegal) = job.apply(event) {
-        tracing::error!(job = %job.id, %illegal, "a job was moved against its table");
-    }
 }

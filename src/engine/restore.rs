@@ -1,47 +1,70 @@
 //! One restore: plan, fetch and verify into a staging tree beside the state, swap.
 
+use std::convert::Infallible;
+
 use chrono::TimeDelta;
+use tokio::{sync::mpsc, time};
 use uuid::Uuid;
 
 use super::{
-    Engine, Hosted, blocking,
-    end::{self, End, source_failed},
+    Engine, Hosted, Turn, blocking,
+    bounds::{CLEAR, Run},
+    end::{End, source_failed},
+    record,
 };
 use crate::{
     archive::{Archive, ExtractError, Sink, SinkFile},
-    domain::{Entry, Failure, FailureCode, PartitionId, words},
+    domain::{Entry, Failure, FailureCode, words},
     job::{Event, RestoreJob, Restored, State},
-    ledger::{LedgerError, PartitionRecord},
-    source::{FileSink, Sealed, Source, SourceError, Staging},
+    ledger::LedgerError,
+    source::{FileSink, Found, Sealed, Source, SourceError, Staging},
 };
 
+/// Held by every thread that is at work beside the state. Once all are gone, nothing of theirs is left.
+type Busy = mpsc::Sender<Infallible>;
+
+/// A tree that is ready, and the sign that it is not cleared away.
+struct Prepared {
+    sealed: Sealed,
+    _busy: Busy,
+}
+
 impl Engine {
-    pub(super) async fn run_restore(&self, hosted: &Hosted, job: &RestoreJob) -> Result<(), LedgerError> {
-        let id = hosted.partition.id;
-        tracing::info!(partition = %id, job = %job.id, location = %job.task.point.location, "restore begins");
-        match self.restore(hosted, job).await {
-            Ok(()) => Ok(()),
-            Err(End::Ledger(error)) => Err(error),
-            Err(End::Failed(failure) | End::Changed(failure)) => {
-                self.end_restore(id, job.id, Event::Fail(failure)).await
-            }
-            Err(End::Expired) => self.end_restore(id, job.id, Event::Expire(expired(job))).await,
+    pub(super) async fn run_restore(&self, hosted: &Hosted, job: &RestoreJob, turn: &Turn) -> Result<(), LedgerError> {
+        let run = Run::of(hosted.partition.id, job);
+        let (busy, mut idle) = mpsc::channel(1);
+        let event = match self.restore(run, hosted, job, turn, busy).await {
+            Ok(()) => return Ok(()),
+            Err(End::Ledger(error)) => return Err(error),
+            Err(End::Failed(failure) | End::Changed(failure)) => Some(Event::Fail(failure)),
+            Err(End::Expired) => Some(Event::Expire(expired(job))),
+            Err(End::Withdrawn) => None,
+        };
+        if time::timeout(CLEAR, idle.recv()).await.is_err() {
+            tracing::warn!(partition = %run.partition, job = %run.job, "the staging tree is still being deleted");
         }
+        self.end_restore(run, event).await
     }
 
-    async fn restore(&self, hosted: &Hosted, job: &RestoreJob) -> Result<(), End> {
-        let id = hosted.partition.id;
-        let _slot = self.slot(job.deadline).await?;
-        self.step(id, job.id, Event::Start).await?;
-        let sealed = self.within(job.deadline, self.stage(hosted, job)).await?;
-        self.step(id, job.id, Event::Commit).await?;
-        self.swap(hosted, job, sealed).await
+    async fn restore(&self, run: Run, hosted: &Hosted, job: &RestoreJob, turn: &Turn, busy: Busy) -> Result<(), End> {
+        let _turn = self.turn(run, false, turn).await?;
+        let _slot = self.slot(run, &self.restores).await?;
+        tracing::info!(partition = %run.partition, job = %job.id, location = %job.task.point.location, "restore begins");
+        self.step_restore(run, Event::Start).await?;
+        let prepared = self.within(run, self.stage(hosted, job, busy)).await?;
+        if let Err(end) = self.step_restore(run, Event::Commit).await {
+            drop(tokio::task::spawn_blocking(move || drop(prepared)));
+            return Err(end);
+        }
+        self.swap(hosted, job, prepared.sealed).await
     }
 
     /// Builds the restored tree beside the state. Whatever fails here leaves the state untouched.
-    async fn stage(&self, hosted: &Hosted, job: &RestoreJob) -> Result<Sealed, End> {
+    async fn stage(&self, hosted: &Hosted, job: &RestoreJob, busy: Busy) -> Result<Prepared, End> {
         let (source, job_id) = (hosted.source.clone(), job.id);
-        let staging = blocking(move || source.stage(job_id)).await?;
+        // What nobody waits for any more is dropped over there: the tree before the sign.
+        let (staging, busy) = blocking(move || (source.stage(job_id), busy)).await;
+        let tree = Tree { staging: staging?, busy };
         let storage = self.open(&job.task.storage).await?;
         let archive = Archive::open(&storage, &job.task.point.location).await.map_err(|e| End::failed(e.code(), &e))?;
         if archive.point().id != job.task.point.id {
@@ -49,8 +72,9 @@ impl Engine {
                 format!("another backup lies at '{}' than when the restore was accepted", archive.point().location);
             return Err(End::Failed(Failure::new(FailureCode::Damaged, message)));
         }
-        let Tree(staging) = archive.extract(Tree(staging)).await.map_err(|e| extract_failed(&e))?;
-        Ok(blocking(move || staging.seal()).await?)
+        let Tree { staging, busy } = archive.extract(tree).await.map_err(|e| extract_failed(&e))?;
+        let (sealed, busy) = blocking(move || (staging.seal(), busy)).await;
+        Ok(Prepared { sealed: sealed?, _busy: busy })
     }
 
     /// The point of no return. A swap that answers an error may still have happened: the disk tells.
@@ -61,19 +85,15 @@ impl Engine {
             _ => Ok(()),
         });
         swapped.await?;
-        Ok(self.complete_restore(hosted.partition.id, job).await?)
+        Ok(self.complete_restore(hosted, job).await?)
     }
 
-    /// A restore begins a new life of the partition: its data-loss version grows and its log is where the backup's was.
-    async fn complete_restore(&self, id: PartitionId, job: &RestoreJob) -> Result<(), LedgerError> {
+    async fn complete_restore(&self, hosted: &Hosted, job: &RestoreJob) -> Result<(), LedgerError> {
+        let (id, finished) = (hosted.partition.id, self.clock.now());
         tracing::info!(partition = %id, job = %job.id, "restored");
-        let finished = self.clock.now();
-        self.change(id, |record| {
-            record.epoch = record.next_data_loss(finished);
-            record.lsn = job.task.point.lsn;
-            move_on(record, job.id, Event::Complete(Restored { finished }));
-        })
-        .await
+        let source = hosted.source.clone();
+        let content = blocking(move || source.inspect()).await == Found::Content;
+        self.change(id, |record| record::complete_restore(record, job, finished, content)).await
     }
 
     /// Finishes or undoes a swap that a crash cut short, and tells the job that was at it.
@@ -83,29 +103,34 @@ impl Engine {
         let job = self.ledger.partition(id).await?.and_then(|record| record.restore);
         let Some(job) = job.filter(|job| job.state.is_active()) else { return Ok(()) };
         match restored {
-            Ok(restored) if restored == Some(job.id) => self.complete_restore(id, &job).await,
+            Ok(restored) if restored == Some(job.id) => self.complete_restore(hosted, &job).await,
             // Begun again it could swap again, and the undo point would be lost.
             Err(error) if job.state == State::Committing => {
                 let message = format!("it cannot be told whether the state was replaced: {}", words(&error));
-                self.end_restore(id, job.id, Event::Fail(Failure::new(FailureCode::Other, message))).await
+                let failed = Event::Fail(Failure::new(FailureCode::Other, message));
+                self.end_restore(Run::of(id, &job), Some(failed)).await
             }
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    async fn step(&self, id: PartitionId, job: Uuid, event: Event<Restored>) -> Result<(), LedgerError> {
-        self.change(id, |record| move_on(record, job, event.clone())).await
+    async fn step_restore(&self, run: Run, event: Event<Restored>) -> Result<(), End> {
+        self.advance(run, |record| {
+            record::wanted(record::restore(record, run.job)).map(|mine| record::apply(mine, event.clone()))
+        })
+        .await
     }
 
-    async fn end_restore(&self, id: PartitionId, job: Uuid, event: Event<Restored>) -> Result<(), LedgerError> {
-        tracing::warn!(partition = %id, %job, ?event, "restore ends without a result");
-        self.step(id, job, event).await
-    }
-}
-
-fn move_on(record: &mut PartitionRecord, job: Uuid, event: Event<Restored>) {
-    if let Some(mine) = record.restore.as_mut().filter(|mine| mine.id == job) {
-        end::apply(mine, event);
+    /// Ends the job with `event`, or as cancelled. Nothing happens if somebody ended it already.
+    async fn end_restore(&self, run: Run, event: Option<Event<Restored>>) -> Result<(), LedgerError> {
+        tracing::warn!(partition = %run.partition, job = %run.job, ?event, "restore ends without a result");
+        self.change(run.partition, |record| {
+            let cancelled = record::restore(record, run.job).is_some_and(|mine| mine.cancelled);
+            let event = event.clone().filter(|_| !cancelled);
+            let event = event.unwrap_or_else(|| Event::Fail(record::cancelled(record, run.job)));
+            record::end_restore(record, run.job, event);
+        })
+        .await
     }
 }
 
@@ -119,22 +144,25 @@ fn restored_job(source: &Source) -> Result<Option<Uuid>, SourceError> {
 }
 
 /// A staging tree as the sink of an archive.
-struct Tree(Staging);
+struct Tree {
+    staging: Staging,
+    busy: Busy,
+}
 
 impl Sink for Tree {
     type Error = SourceError;
     type File = FileSink;
 
     fn directory(&mut self, entry: &Entry) -> Result<(), SourceError> {
-        self.0.directory(entry)
+        self.staging.directory(entry)
     }
 
     fn symlink(&mut self, entry: &Entry) -> Result<(), SourceError> {
-        self.0.symlink(entry)
+        self.staging.symlink(entry)
     }
 
     fn file(&mut self, entry: &Entry) -> Result<FileSink, SourceError> {
-        self.0.file(entry)
+        self.staging.file(entry)
     }
 }
 

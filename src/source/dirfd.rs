@@ -57,11 +57,12 @@ pub(super) fn open_root(root: &Path) -> Result<OwnedFd, SourceError> {
     })
 }
 
+pub(super) const NOT_THERE: &str = "does not exist";
 pub(super) const ROOT_IS_A_LINK: &str = "is a symbolic link; configure the directory that it points to";
 
 fn root_trouble(root: &Path, errno: Errno) -> SourceError {
     match errno {
-        Errno::NOENT => no_root(root, "does not exist"),
+        Errno::NOENT => no_root(root, NOT_THERE),
         Errno::NOTDIR => no_root(root, "is not a directory"),
         errno => SourceError::reading(root.display().to_string(), "read and search permission on it", errno),
     }

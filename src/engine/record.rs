@@ -1,0 +1,181 @@
+//! What a partition's record becomes when a job of it moves on or ends.
+//!
+//! Owns every change that the engine makes to a record, so that both kinds of backups, requested and by schedule, are
+//! treated alike: a job is found by its id, wherever it is. Pure: reads no clock, stores nothing.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    domain::{BackupPoint, ChainTip, DataLoss, Entity, Failure, FailureCode, Parent},
+    job::{BackupJob, Event, Job, RestoreJob, Restored, State},
+    ledger::{PartitionRecord, Wrote},
+    policy,
+};
+
+/// The job is not to be worked on any more: it was cancelled, or it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Withdrawn;
+
+/// The backup of that id, requested or by schedule.
+pub(super) fn backup(record: &mut PartitionRecord, job: Uuid) -> Option<&mut BackupJob> {
+    record.backup.iter_mut().chain(&mut record.scheduled).find(|mine| mine.id == job)
+}
+
+/// The restore of that id.
+pub(super) fn restore(record: &mut PartitionRecord, job: Uuid) -> Option<&mut RestoreJob> {
+    record.restore.as_mut().filter(|mine| mine.id == job)
+}
+
+/// Whether the job is by schedule.
+pub(super) fn is_scheduled(record: &PartitionRecord, job: Uuid) -> bool {
+    record.scheduled.as_ref().is_some_and(|mine| mine.id == job)
+}
+
+/// Whether somebody is to work on the job, of whatever kind.
+pub(super) fn is_wanted(record: &PartitionRecord, job: Uuid) -> bool {
+    record.backups().any(|mine| mine.id == job && may_go_on(mine))
+        || record.restore.as_ref().is_some_and(|mine| mine.id == job && may_go_on(mine))
+}
+
+fn may_go_on<T, O>(job: &Job<T, O>) -> bool {
+    job.state.is_active() && !job.cancelled
+}
+
+/// The job, if it is to be worked on.
+pub(super) fn wanted<T, O>(job: Option<&mut Job<T, O>>) -> Result<&mut Job<T, O>, Withdrawn> {
+    job.filter(|job| may_go_on(job)).ok_or(Withdrawn)
+}
+
+/// Moves a job on. An event that its state does not allow is a defect; it is logged and the job stays as it is, which is
+/// the safe side: nothing final is ever taken back.
+pub(super) fn apply<T, O>(job: &mut Job<T, O>, event: Event<O>) {
+    if let Err(illegal) = job.apply(event) {
+        tracing::error!(job = %job.id, %illegal, "a job was moved against its table");
+    }
+}
+
+/// Ends a backup without a result, unless it is over already.
+pub(super) fn end_backup(record: &mut PartitionRecord, job: Uuid, event: Event<BackupPoint>, at: DateTime<Utc>) {
+    if let Some(mine) = backup(record, job).filter(|mine| mine.state.is_active()) {
+        apply(mine, event);
+        note_run(record, job, at);
+    }
+}
+
+/// Ends a restore without a result, unless it is over already.
+pub(super) fn end_restore(record: &mut PartitionRecord, job: Uuid, event: Event<Restored>) {
+    if let Some(mine) = restore(record, job).filter(|mine| mine.state.is_active()) {
+        apply(mine, event);
+    }
+}
+
+/// Ends a backup whose result is there. A requested one is the consent to what the state has become since it was lost.
+pub(super) fn complete_backup(
+    record: &mut PartitionRecord,
+    job: Uuid,
+    point: &BackupPoint,
+    made: Made,
+) -> Result<(), Withdrawn> {
+    let mine = wanted(backup(record, job))?;
+    let requested = mine.requested;
+    apply(mine, Event::Complete(point.clone()));
+    record.lsn = record.lsn.max(point.lsn);
+    record.entity = Some(made.entity);
+    if let Some(wrote) = made.wrote {
+        record.tip = Some(tip(point, &wrote, made.at));
+        record.wrote.insert(wrote);
+    }
+    if !is_scheduled(record, job) {
+        record.data_loss.take_if(|lost| lost.since <= requested);
+    }
+    note_run(record, job, made.at);
+    Ok(())
+}
+
+/// What else is known of a backup that is there.
+pub(super) struct Made {
+    /// Of what.
+    pub(super) entity: Entity,
+    /// For which policy, and where; none if it was made for none.
+    pub(super) wrote: Option<Wrote>,
+    /// When it was complete.
+    pub(super) at: DateTime<Utc>,
+}
+
+fn tip(point: &BackupPoint, wrote: &Wrote, completed: DateTime<Utc>) -> ChainTip {
+    ChainTip {
+        backup: Parent { id: point.id, location: point.location.clone() },
+        chain_id: point.chain_id,
+        incrementals: 0,
+        store: wrote.store.clone(),
+        policy: wrote.policy.clone(),
+        epoch: point.epoch,
+        completed,
+    }
+}
+
+/// Ends a restore whose state is in place. It begins a new life of the partition: its data-loss version grows, its log
+/// is where the backup's was, and no chain goes on.
+pub(super) fn complete_restore(record: &mut PartitionRecord, job: &RestoreJob, finished: DateTime<Utc>, content: bool) {
+    record.epoch = record.next_data_loss(finished);
+    record.lsn = job.task.point.lsn;
+    record.tip = None;
+    record.data_loss = None;
+    record.had_state = content;
+    if let Some(mine) = restore(record, job.id) {
+        apply(mine, Event::Complete(Restored { finished }));
+    }
+}
+
+/// Accepts the restore of a lost state, unless somebody asked for another. A backup by schedule has to stand back.
+pub(super) fn accept_automatic(record: &mut PartitionRecord, job: &RestoreJob, lost: DataLoss) {
+    if record.restore.as_ref().is_some_and(|mine| mine.state.is_active()) {
+        return;
+    }
+    record.data_loss = Some(lost);
+    record.restore = Some(job.clone());
+    if let Some(scheduled) = record.scheduled.as_mut().filter(|mine| mine.state.is_active()) {
+        scheduled.cancelled = true;
+    }
+}
+
+/// Lets what somebody began and left begin again; but a backup about to commit stays so, until its store was asked.
+pub(super) fn interrupt(record: &mut PartitionRecord) {
+    let backups = record.backup.iter_mut().chain(&mut record.scheduled);
+    for job in backups.filter(|job| job.state == State::Running) {
+        apply(job, Event::Interrupt);
+    }
+    if let Some(job) = record.restore.as_mut().filter(|job| job.state.has_begun()) {
+        apply(job, Event::Interrupt);
+    }
+}
+
+/// Ends every unfinished job without a result.
+pub(super) fn fail_active(record: &mut PartitionRecord, why: &Failure, at: DateTime<Utc>) {
+    let backups: Vec<Uuid> = record.backups().map(|job| job.id).collect();
+    for job in backups {
+        end_backup(record, job, Event::Fail(why.clone()), at);
+    }
+    if let Some(job) = record.restore.as_mut().filter(|job| job.state.is_active()) {
+        apply(job, Event::Fail(why.clone()));
+    }
+}
+
+/// Keeps the log of the schedule, in the write that ends its backup.
+fn note_run(record: &mut PartitionRecord, job: Uuid, at: DateTime<Utc>) {
+    let Some(mine) = record.scheduled.as_ref().filter(|mine| mine.id == job) else { return };
+    match &mine.state {
+        State::Succeeded(_) => policy::succeeded(&mut record.runs, at),
+        State::Failed(why) | State::TimedOut(why) => policy::failed(&mut record.runs, at, why.clone()),
+        State::Accepted | State::Running | State::Committing => {}
+    }
+}
+
+/// Why a cancelled job ends.
+pub(super) fn cancelled(record: &PartitionRecord, job: Uuid) -> Failure {
+    let restoring = record.restore.as_ref().is_some_and(|restore| restore.id != job && restore.state.is_active());
+    let why =
+        if restoring { "cancelled, since a restore of the partition was accepted" } else { "cancelled on request" };
+    Failure::new(FailureCode::Aborted, why)
+}
