@@ -4,17 +4,19 @@
 //! writers can never overwrite each other unseen, and returns only once the record would survive a power cut. What
 //! backups exist is not said here: the storage is the truth about that.
 //!
-//! Values hold the storage credentials of jobs. The file is readable by its owner only; sealing them is part of the
-//! control plane that is still to come (docs/API.md says so).
+//! Values hold the storage credentials of policies and jobs, so a ledger on disk is sealed: nothing but names and sizes
+//! can be told from its file without the key.
 
 mod cleanup;
 mod controls;
 mod embedded;
+mod key;
 mod once;
 mod partition;
 mod policies;
 mod records;
 mod retention;
+mod sealed;
 
 use std::{path::Path, sync::Arc};
 
@@ -22,10 +24,12 @@ use tokio::sync::watch;
 
 pub use cleanup::Cleanup;
 pub use embedded::Embedded;
+pub use key::{KeyError, KeyFile, SealKey};
 pub use once::{Once, Outcome};
 pub use partition::{PartitionRecord, Wrote};
 pub use policies::{Deletion, PolicyRecord};
 pub use retention::{Blocked, RetentionRecord};
+pub use sealed::Sealed;
 
 /// Why the ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,23 @@ pub enum LedgerError {
         /// The reason.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file is there, but not with this key.
+    #[error("the ledger {ledger} cannot be opened with the key file {key_file}")]
+    Key {
+        /// The file of the ledger.
+        ledger: String,
+        /// That of its key.
+        key_file: String,
+        /// The reason, and what to do.
+        #[source]
+        source: KeyError,
+    },
+    /// A record that is not what was sealed under its key.
+    #[error("the ledger's record '{key}' was damaged or changed by something else")]
+    Sealed {
+        /// Its key.
+        key: String,
     },
     /// The store failed.
     #[error("the ledger cannot {operation} '{key}'")]
@@ -113,9 +134,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens or creates the embedded ledger in `path`, a file that only its owner can read.
-    pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        Ok(Self::over(Embedded::open(path)?))
+    /// Opens or creates the embedded ledger in `path`, a file that only its owner can read, sealed with the key in `key`.
+    pub fn open(path: &Path, key: &KeyFile) -> Result<Self, LedgerError> {
+        Ok(Self::over(Sealed::open(path, key)?))
     }
 
     /// A ledger over any store; tests put one that fails in between.

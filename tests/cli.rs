@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -278,6 +279,15 @@ fn directories() -> Vec<Refused> {
     ]
 }
 
+fn keys() -> Vec<Refused> {
+    let key = "ledger_key_file";
+    vec![
+        refused("key missing", "ledger_key_file = ^'none'", key, "none' cannot be used: it does not exist"),
+        refused("key that others can read", "ledger_key_file = ^'file'", key, "chmod 600"),
+        refused("key of nothing", "ledger_key_file = ^'private'", key, "32 bytes as one line of base64"),
+    ]
+}
+
 fn storages() -> Vec<Refused> {
     let share = |keys: &str| storage(&format!("storage_kind = 'FileShare'\n{keys}"));
     let blob = |keys: &str| storage(&format!("storage_kind = 'AzureBlobStore'\n{keys}"));
@@ -354,13 +364,16 @@ fn storages() -> Vec<Refused> {
     ]
 }
 
-/// A directory with states `a` (which holds `inner`) and `b`, a `file`, a `link` to `a`, and the configuration.
+/// A directory with states `a` (which holds `inner`) and `b`, a `file`, a `private` one, a `link` to `a`, and the configuration.
 fn directory(text: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir_all(directory.path().join("a/inner")).unwrap();
     fs::create_dir_all(directory.path().join(".a.fabric-backup/undo")).unwrap();
     fs::create_dir(directory.path().join("b")).unwrap();
     fs::write(directory.path().join("file"), "").unwrap();
+    fs::set_permissions(directory.path().join("file"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(directory.path().join("private"), "hush").unwrap();
+    fs::set_permissions(directory.path().join("private"), fs::Permissions::from_mode(0o600)).unwrap();
     std::os::unix::fs::symlink("a", directory.path().join("link")).unwrap();
     fs::write(directory.path().join("node.toml"), text).unwrap();
     directory
@@ -400,6 +413,11 @@ fn partitions_that_cannot_be_told_apart_are_refused_with_their_place() {
 #[test]
 fn directories_that_are_missing_or_overlap_are_refused_with_their_place() {
     refuses(directories());
+}
+
+#[test]
+fn key_files_that_are_missing_open_or_of_something_else_are_refused_with_their_place() {
+    refuses(keys());
 }
 
 #[test]
@@ -481,18 +499,41 @@ fn the_schema_of_the_configuration_accepts_what_is_accepted_and_names_every_tabl
     assert_eq!(run.code, Some(0));
 }
 
+/// Serves the quickstart in `directory` and stops it as soon as it listens. Answers its exit code.
+fn serve_until(directory: &Path, signal: Signal) -> Option<i32> {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_fabric-backup"));
+    program.current_dir(directory).args(["serve", "--listen", "127.0.0.1:0"]);
+    let mut serving = program.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(serving.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("fabric-backup listens on http://127.0.0.1:"), "{first}");
+    kill_process(Pid::from_child(&serving), signal).unwrap();
+    serving.wait().unwrap().code()
+}
+
+#[test]
+fn a_ledger_without_its_key_ends_with_1_and_names_both_files_and_the_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("fabric-backup-data");
+    assert_eq!(serve_until(directory.path(), Signal::KILL), None);
+    fs::rename(data.join("ledger.key"), data.join("moved.key")).unwrap();
+    let lost = run(directory.path(), &["--listen", "127.0.0.1:0"]);
+    let (ledger, key) = (data.join("ledger.redb"), data.join("ledger.key"));
+    let says = format!("the ledger {} cannot be opened with the key file {}: ", ledger.display(), key.display());
+    assert_eq!((lost.code, lost.out.as_str()), (Some(1), ""));
+    for part in [says.as_str(), "it does not exist; restore the key file", "move the ledger away"] {
+        assert!(lost.err.contains(part), "{part:?} is not in {:?}", lost.err);
+    }
+    assert!(!key.exists(), "a key was made for records that another one sealed");
+    fs::rename(data.join("moved.key"), key).unwrap();
+    assert_eq!(serve_until(directory.path(), Signal::TERM), Some(0));
+}
+
 #[test]
 fn told_to_stop_it_ends_with_0_and_leaves_what_it_did() {
     let directory = tempfile::tempdir().unwrap();
     for signal in [Signal::TERM, Signal::INT] {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_fabric-backup"));
-        program.current_dir(&directory).args(["serve", "--listen", "127.0.0.1:0"]);
-        let mut serving = program.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut first = String::new();
-        BufReader::new(serving.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
-        assert!(first.starts_with("fabric-backup listens on http://127.0.0.1:"), "{first}");
-        kill_process(Pid::from_child(&serving), signal).unwrap();
-        assert_eq!(serving.wait().unwrap().code(), Some(0), "{signal:?}");
+        assert_eq!(serve_until(directory.path(), signal), Some(0), "{signal:?}");
     }
     assert!(directory.path().join("fabric-backup-data/ledger.redb").is_file());
 }

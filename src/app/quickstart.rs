@@ -13,7 +13,7 @@ use std::{
 
 use uuid::{Uuid, uuid};
 
-use super::settings::{DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Settings, SourceSettings};
+use super::settings::{DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Settings, SourceSettings, own_key};
 use crate::{
     domain::{
         ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName,
@@ -40,6 +40,7 @@ pub(super) fn settings(data_dir: PathBuf, listen: Option<SocketAddr>) -> Setting
     let shares = data_dir.join("shares");
     let mut settings = Settings {
         listen: listen.unwrap_or_else(|| DEFAULT_LISTEN.parse().expect("the default address is one")),
+        ledger_key: own_key(&data_dir),
         data_dir,
         applications: vec![application()],
         services: vec![service()],

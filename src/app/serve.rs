@@ -51,7 +51,7 @@ pub(super) enum ServeError {
 /// Serves `settings` on `listener` until SIGTERM or SIGINT.
 pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(), ServeError> {
     let clock = Clock::system();
-    let ledger = Ledger::open(&settings.ledger_file())?;
+    let ledger = Ledger::open(&settings.ledger_file(), &settings.ledger_key)?;
     let catalog = Catalog::new(Stores::new(settings.file_share.clone(), clock.clone()));
     let engine =
         Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get());

@@ -2,10 +2,15 @@
 //!
 //! Made by the configuration or by the quickstart, read by the wiring. No setting has a second meaning further down.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     domain::{ApplicationName, Partition, Service},
+    ledger::KeyFile,
     storage::StoreSettings,
 };
 
@@ -23,6 +28,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where this node keeps what is its own.
     pub data_dir: PathBuf,
+    /// Where the key of the ledger lies.
+    pub ledger_key: KeyFile,
     /// Every application, also one without services.
     pub applications: Vec<ApplicationName>,
     /// Every service, stateless ones too.
@@ -49,6 +56,11 @@ pub struct HostedPartition {
 pub enum SourceSettings {
     /// A directory tree.
     Directory(PathBuf),
+}
+
+/// The key of the ledger when nothing else is said.
+pub(super) fn own_key(data_dir: &Path) -> KeyFile {
+    KeyFile::Own(data_dir.join("ledger.key"))
 }
 
 impl Settings {

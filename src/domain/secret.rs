@@ -1,8 +1,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
-/// A value that must never be shown: it prints as `****` in every format.
+/// A value that must never be shown: it prints as `****` in every format, and its memory is wiped when it is dropped.
 ///
 /// `serde` carries the real value, for the ledger only; the wire types of the API mask it themselves.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,12 @@ impl Secret {
     /// Whether it is only what was shown in the place of one.
     pub fn is_mask(&self) -> bool {
         self.0 == Self::MASK
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -52,6 +52,13 @@ impl Embedded {
         Ok(Self { open: Box::new(open), database: Mutex::new(Some(Arc::new(database))) })
     }
 
+    /// Has the file hold little besides its records. For a store that was just opened: whoever reads would be in the way.
+    pub(super) fn compact(&self) -> Result<(), LedgerError> {
+        let mut current = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = current.as_mut().and_then(Arc::get_mut) else { return Ok(()) };
+        database.compact().map(drop).map_err(|error| failed("compact", "")(error.into()))
+    }
+
     fn database(&self) -> Result<Arc<Database>, redb::Error> {
         let mut current = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(database) = &*current {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ledger, LedgerError, Once, Outcome,
+    KeyValue, Ledger, LedgerError, Once, Outcome, Versioned,
     records::{Record, decode, put, settled},
 };
 use crate::{
@@ -110,7 +110,7 @@ impl Ledger {
     /// Every partition that is remembered. One whose record cannot be read is left out and logged: the others must not wait for
     /// it, and whoever asks for it is told.
     pub async fn partitions(&self) -> Result<Vec<(PartitionId, PartitionRecord)>, LedgerError> {
-        let records = self.run(|store| store.list(PREFIX, None, usize::MAX)).await?;
+        let records = self.run(readable).await?;
         let mut partitions = Vec::new();
         for (key, found) in records {
             match decode::<PartitionRecord>(key, &found) {
@@ -192,6 +192,31 @@ impl Ledger {
         let key = key(id);
         let found = self.read(&key).await?;
         Ok(found.unwrap_or_else(|| Record { key, revision: 0, value: PartitionRecord::first_seen(now) }))
+    }
+}
+
+/// The records that are whole: all in one look, or one by one if there is a damaged one among them.
+fn readable(store: &dyn KeyValue) -> Result<Vec<(String, Versioned)>, LedgerError> {
+    match store.list(PREFIX, None, usize::MAX) {
+        Err(LedgerError::Sealed { .. }) => {}
+        listed => return listed,
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        match store.list(PREFIX, after.as_deref(), 1) {
+            Ok(next) => match next.into_iter().next() {
+                None => return Ok(found),
+                Some(next) => {
+                    after = Some(next.0.clone());
+                    found.push(next);
+                }
+            },
+            Err(LedgerError::Sealed { key }) => {
+                tracing::error!(key, "a partition's record was damaged or changed by something else");
+                after = Some(key);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

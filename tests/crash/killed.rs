@@ -15,7 +15,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use fabric_backup::{
     job::{Job, State},
-    ledger::Embedded,
+    ledger::{KeyFile, Sealed},
     storage::faulty::Verdict,
 };
 use rustix::process::{Signal, getpid, kill_process};
@@ -81,7 +81,8 @@ fn block_on(work: impl Future<Output = ()>) {
 }
 
 fn open(node: &Node, life: usize, now: DateTime<Utc>, script: Arc<Script>) -> App {
-    App::open(node, life, now, Embedded::open(&node.ledger()).unwrap(), script)
+    let store = Sealed::open(&node.ledger(), &KeyFile::Own(node.0.join("ledger.key"))).unwrap();
+    App::open(node, life, now, store, script)
 }
 
 #[test]

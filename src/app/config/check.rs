@@ -13,7 +13,9 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    super::settings::{DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Settings, SourceSettings},
+    super::settings::{
+        DEFAULT_DATA_DIR, DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Settings, SourceSettings, own_key,
+    },
     Overrides,
     fault::Fault,
     file::{self, At, Root},
@@ -24,8 +26,9 @@ use crate::{
     clock::Clock,
     domain::{
         ApplicationName, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName,
-        StorageSpec,
+        StorageSpec, words,
     },
+    ledger::{KeyFile, SealKey},
     storage::{StoreSettings, Stores},
 };
 
@@ -35,6 +38,7 @@ pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result
     let mut settings = Settings {
         listen: listen(file, overrides.listen)?,
         file_share: file_share(&file.file_share, base, &data_dir)?,
+        ledger_key: ledger_key(file.ledger_key_file.as_ref(), base, &data_dir)?,
         data_dir,
         applications: Vec::new(),
         services: Vec::new(),
@@ -56,6 +60,16 @@ pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result
 fn data_dir(file: &Root, base: &Path, given: Option<PathBuf>) -> Result<PathBuf, Fault> {
     let path = given.unwrap_or_else(|| base.join(file.data_dir.as_deref().unwrap_or(Path::new(DEFAULT_DATA_DIR))));
     absolute(&path).map_err(|error| Fault::new(0..0, format!("the data directory has no absolute path: {error}")))
+}
+
+/// A key that is given must be there and good: it is never made here.
+fn ledger_key(written: Option<&At<PathBuf>>, base: &Path, data_dir: &Path) -> Result<KeyFile, Fault> {
+    let Some(file) = written else { return Ok(own_key(data_dir)) };
+    let path = base.join(file.get());
+    match SealKey::read(&path) {
+        Ok(_) => Ok(KeyFile::Given(path)),
+        Err(error) => Err(file.fault(format!("the key file '{}' cannot be used: {}", path.display(), words(&error)))),
+    }
 }
 
 fn listen(file: &Root, given: Option<SocketAddr>) -> Result<SocketAddr, Fault> {

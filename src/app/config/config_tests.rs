@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -9,6 +10,7 @@ use super::{Overrides, load, schema};
 use crate::{
     app::settings::{Settings, SourceSettings},
     domain::{Credentials, FileShare, KeyRange, PartitionKind, Secret, ServiceKind, StorageSpec},
+    ledger::KeyFile,
 };
 
 /// A directory with the given configuration and the directories `a` to `d` beside it.
@@ -61,6 +63,18 @@ fn an_empty_file_means_the_defaults_beside_it() {
     assert_eq!(settings.file_share.share_roots, [data.join("shares")]);
     assert_eq!((settings.data_dir, settings.max_jobs.get()), (data, 4));
     assert!(settings.partitions.is_empty());
+}
+
+#[test]
+fn the_key_of_the_ledger_lies_in_the_data_directory_unless_it_is_given() {
+    let (_directory, default) = settings("data_dir = 'x'");
+    assert_eq!(default.ledger_key, KeyFile::Own(default.data_dir.join("ledger.key")));
+    let directory = directory("ledger_key_file = 'key'");
+    let key = fs::canonicalize(directory.path()).unwrap().join("key");
+    fs::write(&key, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let given = load(&directory.path().join("node.toml"), Overrides::default()).unwrap();
+    assert_eq!(given.ledger_key, KeyFile::Given(key));
 }
 
 #[test]

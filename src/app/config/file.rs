@@ -45,6 +45,9 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 pub(super) struct Root {
     /// Where this node keeps its ledger and its own file shares. Default: `fabric-backup-data` beside this file.
     pub(super) data_dir: Option<PathBuf>,
+    /// The existing file with the key that seals the ledger, which nobody but its owner may read. Default: `ledger.key` of the data
+    /// directory, made on the first start.
+    pub(super) ledger_key_file: Option<At<PathBuf>>,
     /// Address and port to listen on. Default: `127.0.0.1:19080`.
     pub(super) listen: Option<At<String>>,
     /// How many backups and restores run at once, at least 1. Default: 4.
