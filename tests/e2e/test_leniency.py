@@ -133,6 +133,10 @@ def test_versions_from_6_4_up_are_accepted(text):
     assert accepts_version(text)
 
 
+def test_each_operation_has_a_least_version_of_its_own():
+    assert accepts_version("6.0", "6.0") and not accepts_version("5.9", "6.0")
+
+
 @pytest.mark.parametrize("text", ["", "6", "6.3", "6.10", "6.4.1", "v7", "NaN", "inf", "-7", "1e3 "])
 def test_other_versions_are_not(text):
     assert not accepts_version(text)

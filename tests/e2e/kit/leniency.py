@@ -75,9 +75,9 @@ def is_legal(document: Document, path: str, sent: Sent) -> bool:
     )
 
 
-def accepts_version(text: str) -> bool:
-    """Any decimal number from 6.4 up."""
-    return _NUMBER.fullmatch(text) is not None and float(text) >= 6.4
+def accepts_version(text: str, least: str = "6.4") -> bool:
+    """Any decimal number from the operation's own version up."""
+    return _NUMBER.fullmatch(text) is not None and float(text) >= float(least)
 
 
 def is_guid(text: str) -> bool:
@@ -108,11 +108,11 @@ def _query_is_legal(document: Document, operation: dict, sent: Sent) -> bool:
 
 
 def _parameter_is_legal(document: Document, parameter: dict, value: str | None) -> bool:
-    """A version above 6.4 is as good as 6.4."""
+    """A version above the published one is as good as that."""
     if value is None:
         return not parameter.get("required", False)
     if parameter["name"] == "api-version":
-        return accepts_version(value)
+        return accepts_version(value, parameter["schema"]["default"])
     return _text_is_legal(document, parameter["schema"], value)
 
 
