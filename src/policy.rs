@@ -18,4 +18,8 @@ pub use schedule::{Due, WhyDue, due, failed, started, succeeded};
 
 #[cfg(test)]
 #[path = "policy/coverage_tests.rs"]
-mod tests;
+mod coverage_tests;
+
+#[cfg(test)]
+#[path = "policy/model_tests.rs"]
+mod model_tests;

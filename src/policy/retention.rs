@@ -74,8 +74,8 @@ pub enum Hold {
     /// What cannot be read may need it.
     #[error("the partition has backups that cannot be read, and they may need it")]
     Unreadable,
-    /// It is in no chain, and what is wrong is for people to see and settle.
-    #[error("it fits into no chain: {0}")]
+    /// It is in no chain, or another backup says that it is the same. That is for people to see and settle.
+    #[error("something is wrong with its chain: {0}")]
     Stray(Gap),
 }
 
@@ -100,3 +100,7 @@ impl Verdict<'_> {
         holds.join("; ")
     }
 }
+
+#[cfg(test)]
+#[path = "retention/retention_tests.rs"]
+mod tests;

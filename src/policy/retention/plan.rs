@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Action, Held, Hold, Plan, Verdict};
 use crate::{
-    chain::{self, Chain, Chains},
+    chain::{self, Chain, Chains, Gap},
     domain::{BackupPoint, Location, Retention},
 };
 
@@ -50,6 +50,8 @@ struct Planner<'a, 'h> {
     line: Option<InTime<'a>>,
     /// What backups that are in no chain go on from.
     needed: HashSet<Uuid>,
+    /// The identities that more than one backup has. If the one in the chain went, another would take its place.
+    doubled: HashSet<Uuid>,
 }
 
 impl<'a, 'h> Planner<'a, 'h> {
@@ -58,7 +60,8 @@ impl<'a, 'h> Planner<'a, 'h> {
         let fulls: Vec<InTime> = chains.chains.iter().map(|it| place(it.full())).collect();
         let line = fulls.iter().rfind(|(created, _)| *created < cutoff).copied();
         let needed = chains.strays.iter().filter_map(|it| Some(it.point.parent.as_ref()?.id)).collect();
-        Self { retention, held, cutoff, fulls, line, needed }
+        let doubled = chains.strays.iter().filter(|it| it.why == Gap::Twice).map(|it| it.point.id).collect();
+        Self { retention, held, cutoff, fulls, line, needed, doubled }
     }
 
     /// On every backup; those that go in the order in which they must.
@@ -82,7 +85,9 @@ impl<'a, 'h> Planner<'a, 'h> {
             newer_stays |= self.needed.contains(&point.id);
             from = from.zip(self.expires(point)).map(|(newer, this)| newer.max(this));
             let needed = newer_stays.then_some(Hold::NeededByNewerBackup);
-            let holds: Vec<Hold> = self.age(point).into_iter().chain(needed).chain(outer.iter().copied()).collect();
+            let doubled = self.doubled.contains(&point.id).then_some(Hold::Stray(Gap::Twice));
+            let own = [self.age(point), needed, doubled].into_iter().flatten();
+            let holds: Vec<Hold> = own.chain(outer.iter().copied()).collect();
             let goes = holds.is_empty() && *left > self.retention.minimum;
             newer_stays |= !goes;
             *left -= u64::from(goes);
@@ -100,10 +105,11 @@ impl<'a, 'h> Planner<'a, 'h> {
         }
     }
 
-    /// After when a newer full backup is expired, so that this one may go. Never of one that a stray goes on from.
+    /// After when a newer full backup is expired, so that this one may go. Never while a stray needs or doubles it.
     fn expires(&self, point: &BackupPoint) -> Option<DateTime<Utc>> {
         let newer = self.fulls.partition_point(|it| *it <= place(point));
-        let (created, _) = self.fulls.get(newer).filter(|_| !self.needed.contains(&point.id))?;
+        let entangled = self.needed.contains(&point.id) || self.doubled.contains(&point.id);
+        let (created, _) = self.fulls.get(newer).filter(|_| !entangled)?;
         Some(self.retention.duration().after(*created))
     }
 
