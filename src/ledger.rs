@@ -16,6 +16,8 @@ mod partition;
 mod policies;
 mod records;
 mod retention;
+#[cfg(test)]
+mod samples;
 mod sealed;
 
 use std::{path::Path, sync::Arc};

@@ -1,10 +1,12 @@
-//! One record an entity that has a policy of its own, and one that was suspended or resumed.
+//! One record an entity: the policy of its own, and what was last said about its schedule.
+//!
+//! Both are in one record so that all of it is seen at one moment, and so that nothing is left when nothing is said.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ledger, LedgerError,
+    Change, Ledger, LedgerError,
     cleanup::{self, Cleanup},
     records::{Record, delete, put, settled},
 };
@@ -12,38 +14,39 @@ use crate::domain::{Controls, Enabled, Entity, Level, PolicyName, Suspension};
 
 /// What is said of an entity.
 #[derive(Serialize, Deserialize)]
-struct Of<T> {
+struct Control {
     entity: Entity,
-    value: T,
+    enabled: Option<Enabled>,
+    suspension: Option<Suspension>,
 }
 
 impl Ledger {
     /// All that is enabled and suspended.
     pub async fn controls(&self) -> Result<Controls, LedgerError> {
-        let enabled: Vec<Record<Of<Enabled>>> = self.read_all(ENABLED).await?;
-        let suspended: Vec<Record<Of<Suspension>>> = self.read_all(SUSPENDED).await?;
-        Ok(Controls {
-            enabled: enabled.into_iter().map(|it| (it.value.entity, it.value.value)).collect(),
-            suspended: suspended.into_iter().map(|it| (it.value.entity, it.value.value)).collect(),
-        })
+        let mut all = Controls::default();
+        for Record { value: Control { entity, enabled, suspension }, .. } in self.read_all(PREFIX).await? {
+            all.suspended.extend(suspension.map(|suspension| (entity.clone(), suspension)));
+            all.enabled.extend(enabled.map(|enabled| (entity, enabled)));
+        }
+        Ok(all)
     }
 
     /// Puts a policy in force on an entity, instead of one that may be there. False: there is no such policy.
     pub async fn enable(&self, entity: &Entity, policy: &PolicyName, now: DateTime<Utc>) -> Result<bool, LedgerError> {
-        let enabled = Of { entity: entity.clone(), value: Enabled { policy: policy.clone(), since: now } };
+        let enabled = Enabled { policy: policy.clone(), since: now };
         loop {
-            if let Some(done) = settled(self.try_enable(&enabled).await) {
+            if let Some(done) = settled(self.try_enable(entity, &enabled).await) {
                 return done;
             }
         }
     }
 
-    async fn try_enable(&self, enabled: &Of<Enabled>) -> Result<bool, LedgerError> {
-        let Some(policy) = self.read_policy(&enabled.value.policy).await? else { return Ok(false) };
-        let key = key(ENABLED, &enabled.entity);
-        let seen = self.read::<Of<Enabled>>(&key).await?.map_or(0, |it| it.revision);
+    async fn try_enable(&self, entity: &Entity, enabled: &Enabled) -> Result<bool, LedgerError> {
+        let Some(policy) = self.read_policy(&enabled.policy).await? else { return Ok(false) };
+        let mut control = self.read_control(entity).await?;
+        control.value.enabled = Some(enabled.clone());
         // Whoever is about to delete the policy must notice.
-        self.write(vec![put(&policy.key, policy.revision, &policy.value)?, put(&key, seen, enabled)?]).await?;
+        self.write(vec![put(&policy.key, policy.revision, &policy.value)?, changed(&control)?]).await?;
         Ok(true)
     }
 
@@ -55,18 +58,31 @@ impl Ledger {
         seen: &Enabled,
         cleanup: Option<&Cleanup>,
     ) -> Result<bool, LedgerError> {
-        let Some(record) = self.read::<Of<Enabled>>(&key(ENABLED, entity)).await? else { return Ok(false) };
-        if record.value.value != *seen {
+        loop {
+            match self.try_disable(entity, seen, cleanup).await {
+                Err(LedgerError::Conflict { key: changed }) if changed == key(entity) => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_disable(
+        &self,
+        entity: &Entity,
+        seen: &Enabled,
+        cleanup: Option<&Cleanup>,
+    ) -> Result<bool, LedgerError> {
+        let mut control = self.read_control(entity).await?;
+        if control.value.enabled.as_ref() != Some(seen) {
             return Ok(false);
         }
-        let mut changes = vec![delete(&record)];
+        control.value.enabled = None;
+        let mut changes = vec![changed(&control)?];
         if let Some(cleanup) = cleanup {
             changes.push(put(&cleanup::key(cleanup.id), 0, cleanup)?);
         }
-        match self.write(changes).await {
-            Err(LedgerError::Conflict { .. }) => Ok(false),
-            written => written.map(|()| true),
-        }
+        self.write(changes).await?;
+        Ok(true)
     }
 
     /// Suspends the schedule of an entity. One that is suspended stays so since it was.
@@ -80,33 +96,45 @@ impl Ledger {
     }
 
     async fn set_suspended(&self, entity: &Entity, suspended: bool, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        let said = Of { entity: entity.clone(), value: Suspension { suspended, since: now } };
         loop {
-            if let Some(done) = settled(self.try_set_suspended(&said).await) {
+            let mut control = self.read_control(entity).await?;
+            if control.value.suspension.is_some_and(|it| it.suspended) == suspended {
+                return Ok(());
+            }
+            control.value.suspension = Some(Suspension { suspended, since: now });
+            if let Some(done) = settled(self.write(vec![changed(&control)?]).await) {
                 return done;
             }
         }
     }
 
-    async fn try_set_suspended(&self, said: &Of<Suspension>) -> Result<(), LedgerError> {
-        let key = key(SUSPENDED, &said.entity);
-        let found = self.read::<Of<Suspension>>(&key).await?;
-        if found.as_ref().is_some_and(|it| it.value.value.suspended) == said.value.suspended {
-            return Ok(());
-        }
-        self.write(vec![put(&key, found.map_or(0, |it| it.revision), said)?]).await
+    async fn read_control(&self, entity: &Entity) -> Result<Record<Control>, LedgerError> {
+        let key = key(entity);
+        let nothing = Control { entity: entity.clone(), enabled: None, suspension: None };
+        Ok(self.read(&key).await?.unwrap_or(Record { key, revision: 0, value: nothing }))
     }
 }
 
-const ENABLED: &str = "enabled/";
-const SUSPENDED: &str = "suspended/";
+/// The change that writes a record, or deletes it when it says nothing any more.
+fn changed(control: &Record<Control>) -> Result<Change, LedgerError> {
+    match control.value {
+        Control { enabled: None, suspension: None, .. } => Ok(delete(control)),
+        _ => put(&control.key, control.revision, &control.value),
+    }
+}
+
+const PREFIX: &str = "control/";
 
 /// No name has a tab, so that the level can never be taken for a part of one.
-fn key(prefix: &str, entity: &Entity) -> String {
+fn key(entity: &Entity) -> String {
     let level = match entity.level() {
         Level::Application => 'a',
         Level::Service => 's',
         Level::Partition => 'p',
     };
-    format!("{prefix}{entity}\t{level}")
+    format!("{PREFIX}{entity}\t{level}")
 }
+
+#[cfg(test)]
+#[path = "controls_tests.rs"]
+mod tests;

@@ -115,7 +115,7 @@ fn scan(
     limit: usize,
 ) -> Result<Vec<(String, Versioned)>, redb::Error> {
     let table = database.begin_read()?.open_table(RECORDS)?;
-    let start = after.map_or(Bound::Included(prefix), |after| Bound::Excluded(after.max(prefix)));
+    let start = after.filter(|after| *after >= prefix).map_or(Bound::Included(prefix), Bound::Excluded);
     let mut found = Vec::new();
     for record in table.range::<&str>((start, Bound::Unbounded))?.take(limit) {
         let (key, value) = record?;

@@ -88,3 +88,7 @@ const PREFIX: &str = "once/";
 fn key(id: PartitionId, once: &Once) -> String {
     format!("{PREFIX}{id}/{}/{}", once.operation, blake3::hash(once.key.as_bytes()).to_hex())
 }
+
+#[cfg(test)]
+#[path = "once_tests.rs"]
+mod tests;

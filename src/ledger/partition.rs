@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    KeyValue, Ledger, LedgerError, Once, Outcome, Versioned,
+    Change, KeyValue, Ledger, LedgerError, Once, Outcome, Versioned,
     records::{Record, decode, put, settled},
 };
 use crate::{
@@ -135,13 +135,28 @@ impl Ledger {
         now: DateTime<Utc>,
         mut change: impl FnMut(&mut PartitionRecord) -> Result<R, E>,
     ) -> Result<Result<R, E>, LedgerError> {
-        match self.accept(id, now, None, |record| change(record)).await? {
-            Ok(Outcome::Done(result)) => Ok(Ok(result)),
-            Ok(Outcome::Repeated | Outcome::OtherRequest) => {
-                unreachable!("only a request that names itself is recognised")
+        loop {
+            if let Some(done) = self.try_update(id, now, &mut change, Vec::new()).await? {
+                return Ok(done);
             }
-            Err(refusal) => Ok(Err(refusal)),
         }
+    }
+
+    /// None: somebody else wrote in between. `more` is written with the record.
+    async fn try_update<R, E>(
+        &self,
+        id: PartitionId,
+        now: DateTime<Utc>,
+        change: &mut impl FnMut(&mut PartitionRecord) -> Result<R, E>,
+        mut more: Vec<Change>,
+    ) -> Result<Option<Result<R, E>>, LedgerError> {
+        let Record { key, revision, value: mut record } = self.read_or_first_seen(id, now).await?;
+        let result = match change(&mut record) {
+            Ok(result) => result,
+            Err(refusal) => return Ok(Some(Err(refusal))),
+        };
+        more.push(put(&key, revision, &record)?);
+        settled(self.write(more).await).transpose().map(|done| done.map(|()| Ok(result)))
     }
 
     /// [`Ledger::update_partition`], but a request that was done before is recognised and not done again. What was refused is
@@ -154,21 +169,15 @@ impl Ledger {
         mut change: impl FnMut(&mut PartitionRecord) -> Result<R, E>,
     ) -> Result<Result<Outcome<R>, E>, LedgerError> {
         loop {
-            let mut changes = Vec::new();
-            if let Some(once) = once {
-                match self.recall(id, now, once).await? {
-                    Ok(remember) => changes.push(remember),
+            let remember = match once {
+                None => None,
+                Some(once) => match self.recall(id, now, once).await? {
+                    Ok(remember) => Some(remember),
                     Err(known) => return Ok(Ok(known)),
-                }
-            }
-            let Record { key, revision, value: mut record } = self.read_or_first_seen(id, now).await?;
-            let result = match change(&mut record) {
-                Ok(result) => result,
-                Err(refusal) => return Ok(Err(refusal)),
+                },
             };
-            changes.push(put(&key, revision, &record)?);
-            if let Some(done) = settled(self.write(changes).await) {
-                return done.map(|()| Ok(Outcome::Done(result)));
+            if let Some(done) = self.try_update(id, now, &mut change, remember.into_iter().collect()).await? {
+                return Ok(done.map(Outcome::Done));
             }
         }
     }
@@ -203,14 +212,12 @@ fn readable(store: &dyn KeyValue) -> Result<Vec<(String, Versioned)>, LedgerErro
     }
     let (mut found, mut after) = (Vec::new(), None);
     loop {
-        match store.list(PREFIX, after.as_deref(), 1) {
-            Ok(next) => match next.into_iter().next() {
-                None => return Ok(found),
-                Some(next) => {
-                    after = Some(next.0.clone());
-                    found.push(next);
-                }
-            },
+        match store.list(PREFIX, after.as_deref(), 1).map(|mut page| page.pop()) {
+            Ok(None) => return Ok(found),
+            Ok(Some(next)) => {
+                after = Some(next.0.clone());
+                found.push(next);
+            }
             Err(LedgerError::Sealed { key }) => {
                 tracing::error!(key, "a partition's record was damaged or changed by something else");
                 after = Some(key);

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ledger, LedgerError, Revision,
+    Ledger, LedgerError,
     records::{Record, delete, put, settled},
     retention,
 };
@@ -50,14 +50,14 @@ impl Ledger {
 
     /// Keeps a new policy. False: its name is taken.
     pub async fn create_policy(&self, record: &PolicyRecord) -> Result<bool, LedgerError> {
-        match self.put_policy(0, record).await {
+        match self.write(vec![put(&key(&record.policy.name), 0, record)?]).await {
             Err(LedgerError::Conflict { .. }) => Ok(false),
             written => written.map(|()| true),
         }
     }
 
     /// Reads a policy, lets `change` decide and change it, and writes it back; done over if somebody else wrote in between.
-    /// None: there is no such policy. What `change` refuses is returned and nothing is written.
+    /// None: there is no such policy. What `change` refuses is returned and nothing is written. The name must stay.
     pub async fn update_policy<E>(
         &self,
         name: &PolicyName,
@@ -68,7 +68,8 @@ impl Ledger {
             if let Err(refusal) = change(&mut record.value) {
                 return Ok(Some(Err(refusal)));
             }
-            if let Some(done) = settled(self.put_policy(record.revision, &record.value).await) {
+            let changes = vec![put(&record.key, record.revision, &record.value)?];
+            if let Some(done) = settled(self.write(changes).await) {
                 return done.map(|()| Some(Ok(())));
             }
         }
@@ -99,10 +100,6 @@ impl Ledger {
     pub(super) async fn read_policy(&self, name: &PolicyName) -> Result<Option<Record<PolicyRecord>>, LedgerError> {
         self.read(&key(name)).await
     }
-
-    async fn put_policy(&self, seen: Revision, record: &PolicyRecord) -> Result<(), LedgerError> {
-        self.write(vec![put(&key(&record.policy.name), seen, record)?]).await
-    }
 }
 
 const PREFIX: &str = "policy/";
@@ -110,3 +107,7 @@ const PREFIX: &str = "policy/";
 fn key(name: &PolicyName) -> String {
     format!("{PREFIX}{name}")
 }
+
+#[cfg(test)]
+#[path = "policies_tests.rs"]
+mod tests;

@@ -10,13 +10,15 @@ use uuid::Uuid;
 
 use super::{MARK, Sealed};
 use crate::{
-    domain::{AzureBlob, PartitionId, Policy, PolicyName, Secret, StorageSpec, words},
+    domain::{PartitionId, PolicyName, words},
     job::{BackupJob, BackupTask},
-    ledger::{Change, Embedded, KeyError, KeyFile, KeyValue, Ledger, LedgerError, PolicyRecord, Versioned},
+    ledger::{
+        Change, Embedded, KeyError, KeyFile, KeyValue, Ledger, LedgerError, Versioned,
+        samples::{policy, storage},
+    },
 };
 
 const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
-const HUSH: &str = "AccountKey=c2VjcmV0IG9mIHRoZSBhY2NvdW50";
 const ID: PartitionId = PartitionId(Uuid::from_u128(7));
 
 struct Place(tempfile::TempDir);
@@ -51,21 +53,8 @@ impl Place {
     }
 }
 
-fn secret_storage() -> StorageSpec {
-    StorageSpec::AzureBlob(AzureBlob { connection_string: Secret::new(HUSH), container: "c".into() })
-}
-
-fn policy(name: &str) -> PolicyRecord {
-    let policy = json!({
-        "name": name, "auto_restore_on_data_loss": false, "max_incrementals": 0,
-        "schedule": { "Time": { "days": "Daily", "times": ["00:00:00"] } },
-        "storage": secret_storage(), "friendly_name": null, "retention": null, "compression": null, "quick_recovery": null,
-    });
-    PolicyRecord { policy: serde_json::from_value::<Policy>(policy).unwrap(), changed: NOW }
-}
-
 fn job() -> BackupJob {
-    BackupJob::new(Uuid::from_u128(1), NOW, NOW + TimeDelta::minutes(10), BackupTask::new(secret_storage()))
+    BackupJob::new(Uuid::from_u128(1), NOW, NOW + TimeDelta::minutes(10), BackupTask::new(storage()))
 }
 
 fn holds(path: &Path, text: &str) -> bool {
