@@ -88,13 +88,11 @@ impl Engine {
             let job = record.restore.as_ref().filter(|job| job.state.is_active());
             if let Some(job) = job { self.run_restore(hosted, job, &turn).await } else { Ok(()) }
         };
-        let backup = |job: Option<&'_ BackupJob>| {
-            let job = job.filter(|job| job.state.is_active()).cloned();
-            let turn = &turn;
-            async move { if let Some(job) = job { self.run_backup(hosted, &job, turn).await } else { Ok(()) } }
+        let backup = async |job: &Option<BackupJob>| {
+            let job = job.as_ref().filter(|job| job.state.is_active());
+            if let Some(job) = job { Box::pin(self.run_backup(hosted, job, &turn)).await } else { Ok(()) }
         };
-        let backups = (backup(record.backup.as_ref()), backup(record.scheduled.as_ref()));
-        let ends = tokio::join!(biased; Box::pin(restore), Box::pin(backups.0), Box::pin(backups.1));
+        let ends = tokio::join!(biased; Box::pin(restore), backup(&record.backup), backup(&record.scheduled));
         ends.0.and(ends.1).and(ends.2)
     }
 
@@ -210,6 +208,15 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
     }
 }
 
+#[cfg(test)]
+#[path = "engine/cancel_tests.rs"]
+mod cancel_tests;
+#[cfg(test)]
+#[path = "engine/scheduled_tests.rs"]
+mod scheduled_tests;
+#[cfg(test)]
+#[path = "engine/survey_tests.rs"]
+mod survey_tests;
 #[cfg(test)]
 #[path = "engine/engine_tests.rs"]
 pub(crate) mod tests;

@@ -32,7 +32,7 @@ const LSN_BLOCK: u64 = 64 * 1024;
 impl Engine {
     pub(super) async fn run_backup(&self, hosted: &Hosted, job: &BackupJob, turn: &Turn) -> Result<(), LedgerError> {
         let run = Run::of(hosted.partition.id, job);
-        let event = match self.backup(run, hosted, job, turn).await {
+        let event = match Box::pin(self.backup(run, hosted, job, turn)).await {
             Ok(()) => return Ok(()),
             Err(End::Ledger(error)) => return Err(error),
             Err(End::Failed(failure) | End::Changed(failure)) => Some(Event::Fail(failure)),
@@ -54,7 +54,7 @@ impl Engine {
         let _slot = self.slot(run, &self.backups).await?;
         self.within(run, clear(&storage, job)).await?;
         self.start(run).await?;
-        let staged = self.within(run, self.attempts(hosted, job, &storage)).await?;
+        let staged = self.within(run, Box::pin(self.attempts(hosted, job, &storage))).await?;
         self.step_backup(run, Event::Commit).await?;
         let point = self.settled(run, self.commit(job, &storage, staged)).await?;
         tracing::info!(partition = %run.partition, job = %job.id, location = %point.location, "backed up");
@@ -225,13 +225,9 @@ impl Engine {
         tracing::warn!(partition = %run.partition, job = %run.job, ?event, left, "backup ends without a result");
         self.change(run.partition, |record| {
             let cancelled = record::backup(record, run.job).is_some_and(|mine| mine.cancelled);
-            match event.clone().filter(|_| !cancelled) {
-                Some(event) => record::end_backup(record, run.job, event, now),
-                None => {
-                    let why = cancelled_with(record::cancelled(record, run.job), left);
-                    record::end_backup(record, run.job, Event::Fail(why), now);
-                }
-            }
+            let event = event.clone().filter(|_| !cancelled);
+            let event = event.unwrap_or_else(|| Event::Fail(cancelled_with(record::cancelled(record, run.job), left)));
+            record::end_backup(record, run.job, event, now);
         })
         .await
     }

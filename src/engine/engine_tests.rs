@@ -33,7 +33,7 @@ use crate::{
 pub(crate) const ONE: PartitionId = PartitionId(Uuid::from_u128(1));
 pub(crate) const TWO: PartitionId = PartitionId(Uuid::from_u128(2));
 const MINUTES: i64 = 10;
-const NOTHING: [PathBuf; 0] = [];
+pub(crate) const NOTHING: [PathBuf; 0] = [];
 
 /// Lets a closure say what becomes of each call of the store.
 pub(crate) struct On<F>(pub(crate) F);
@@ -64,9 +64,9 @@ pub(crate) fn hang_at(verb: Verb, key_end: &'static str) -> (Arc<dyn Observer>, 
 
 /// Some partitions, each a directory, and one store for all.
 pub(crate) struct Node {
-    root: TempDir,
+    pub(crate) root: TempDir,
     hand: ManualClock,
-    clock: Clock,
+    pub(crate) clock: Clock,
     pub(crate) ledger: Ledger,
     pub(crate) engine: Engine,
 }
@@ -98,15 +98,15 @@ impl Node {
         state(self.root.path(), id)
     }
 
-    fn share(&self) -> PathBuf {
+    pub(crate) fn share(&self) -> PathBuf {
         self.root.path().join("share")
     }
 
-    async fn change(&self, id: PartitionId, change: impl FnMut(&mut PartitionRecord)) {
+    pub(crate) async fn change(&self, id: PartitionId, change: impl FnMut(&mut PartitionRecord)) {
         self.ledger.change_partition(id, self.clock.now(), change).await.unwrap();
     }
 
-    fn deadline(&self) -> (DateTime<Utc>, DateTime<Utc>) {
+    pub(crate) fn deadline(&self) -> (DateTime<Utc>, DateTime<Utc>) {
         (self.clock.now(), self.clock.now() + TimeDelta::minutes(MINUTES))
     }
 
@@ -117,7 +117,7 @@ impl Node {
     }
 
     /// Asks to restore the last backup of `from`. Answers the job's id.
-    async fn ask_restore(&self, from: PartitionId, to: PartitionId) -> Uuid {
+    pub(crate) async fn ask_restore(&self, from: PartitionId, to: PartitionId) -> Uuid {
         let State::Succeeded(done) = self.backup(from).await else { panic!("no backup to restore") };
         let ((now, deadline), storage) = (self.deadline(), storage(self.root.path()));
         let task = RestoreTask { storage, point: done, automatic: false };
@@ -130,16 +130,16 @@ impl Node {
         self.ledger.partition(id).await.unwrap().unwrap().backup.unwrap().state
     }
 
-    async fn restore(&self, id: PartitionId) -> State<Restored> {
+    pub(crate) async fn restore(&self, id: PartitionId) -> State<Restored> {
         self.ledger.partition(id).await.unwrap().unwrap().restore.unwrap().state
     }
 
-    fn time_passes(&self) {
+    pub(crate) fn time_passes(&self) {
         self.hand.advance(TimeDelta::minutes(MINUTES));
     }
 
     /// Every file below the share, unfinished ones included.
-    fn stored(&self) -> Vec<PathBuf> {
+    pub(crate) fn stored(&self) -> Vec<PathBuf> {
         files(&self.share())
     }
 }
@@ -166,17 +166,17 @@ fn hosted(root: &Path, id: PartitionId) -> Hosted {
     Hosted { partition, source: Source::directory(state) }
 }
 
-fn storage(root: &Path) -> StorageSpec {
+pub(crate) fn storage(root: &Path) -> StorageSpec {
     let path = root.join("share").to_str().unwrap().to_owned();
     StorageSpec::FileShare(FileShare { path, primary: None, secondary: None })
 }
 
-fn catalog(root: &Path, clock: &Clock, observer: Arc<dyn Observer>) -> Catalog {
+pub(crate) fn catalog(root: &Path, clock: &Clock, observer: Arc<dyn Observer>) -> Catalog {
     let settings = StoreSettings { share_roots: vec![root.join("share")], ..StoreSettings::default() };
     Catalog::new(Stores::new(settings, clock.clone()).observed(observer))
 }
 
-fn files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -186,7 +186,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Drives `work`, then waits for every thread it left behind, without sleeping.
-fn run<R>(work: impl Future<Output = R>) -> R {
+pub(crate) fn run<R>(work: impl Future<Output = R>) -> R {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let result = runtime.block_on(work);
     drop(runtime);

@@ -114,7 +114,7 @@ impl Engine {
         }
     }
 
-    async fn step_restore(&self, run: Run, event: Event<Restored>) -> Result<(), End> {
+    pub(super) async fn step_restore(&self, run: Run, event: Event<Restored>) -> Result<(), End> {
         self.advance(run, |record| {
             record::wanted(record::restore(record, run.job)).map(|mine| record::apply(mine, event.clone()))
         })

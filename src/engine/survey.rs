@@ -9,8 +9,8 @@ use tokio::time;
 
 use super::{Engine, HUNG, Hosted, blocking, named, record};
 use crate::{
-    archive::{CatalogError, Filter, Metadata, Scope},
-    domain::{DataLoss, Failure, FailureCode, PartitionId, Policy, StorageSpec, words},
+    archive::Scope,
+    domain::{DataLoss, Failure, FailureCode, PartitionId, Policy, words},
     job::{RestoreJob, RestoreTask, State},
     ledger::{LedgerError, PartitionRecord},
     policy,
@@ -124,7 +124,7 @@ impl Engine {
         let partition = &hosted.partition;
         let scope = Scope::Partition(partition.service.clone(), partition.id);
         let name = named(&storage);
-        let latest = time::timeout(HUNG, self.latest_restorable(&storage, &scope)).await;
+        let latest = time::timeout(HUNG, self.catalog.latest_restorable(&storage, &scope)).await;
         let latest =
             latest.map_err(|_late| Failure::new(FailureCode::Unreachable, format!("{name} does not answer")))?;
         let latest = latest.map_err(|e| Failure::new(e.code(), words(&e)))?;
@@ -133,17 +133,6 @@ impl Engine {
             Failure::new(FailureCode::NotFound, format!("{name} holds no backup of it that could be restored"))
         })?;
         Ok(RestoreTask { storage, point, automatic: true })
-    }
-
-    async fn latest_restorable(&self, spec: &StorageSpec, scope: &Scope) -> Result<Option<Metadata>, CatalogError> {
-        for found in self.catalog.list(spec, scope, &Filter::default()).await?.items.into_iter().rev() {
-            match self.catalog.restorable(spec, &found.location).await {
-                Ok(metadata) if metadata.content.is_some() => return Ok(Some(metadata)),
-                Err(error) if error.code() == FailureCode::Unreachable => return Err(error),
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(None)
     }
 
     /// The loss stays noted beside the job: it ends with the restore's success only.
