@@ -83,6 +83,7 @@ fn shape() -> Vec<Refused> {
         refused("key given twice", "max_jobs = 1\n^max_jobs = 2", "max_jobs", "duplicate key"),
         refused("listen", "listen = ^'localhost'", "listen", "not an address and port"),
         refused("no jobs", "max_jobs = ^0", "max_jobs", "expected a nonzero"),
+        refused("too many jobs", "max_jobs = ^1001", "max_jobs", "at most 1000"),
     ]
 }
 
@@ -216,7 +217,12 @@ fn directories() -> Vec<Refused> {
         service(&format!("{{ {A}, kind = 'Named', name = 'x' }},\n{{ {b}, kind = 'Named', name = 'y' }}"))
     };
     vec![
-        refused("state missing", state_in("^'none'"), key, "none' does not exist; make it first"),
+        refused(
+            "state and what holds it missing",
+            state_in("^'none/none'"),
+            key,
+            "none' does not exist; make it first",
+        ),
         refused("state is a file", state_in("^'file'"), key, "file' is not a directory"),
         refused("state twice", pair("^'./b/../a'"), second, "state of another partition"),
         refused("state twice through a link", pair("^'link'"), second, "state of another partition"),

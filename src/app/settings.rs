@@ -18,7 +18,7 @@ use crate::{
 pub(super) const DEFAULT_LISTEN: &str = "127.0.0.1:19080";
 /// The data directory when nothing else is said.
 pub(super) const DEFAULT_DATA_DIR: &str = "fabric-backup-data";
-/// How many jobs run at once when nothing else is said.
+/// [`Settings::max_jobs`] when nothing else is said.
 pub(super) const DEFAULT_MAX_JOBS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
 
 /// What this node serves.
@@ -38,7 +38,7 @@ pub struct Settings {
     pub partitions: Vec<HostedPartition>,
     /// Which directories may be used as file shares.
     pub file_share: StoreSettings,
-    /// How many backups and restores run at once.
+    /// How many backups run at once, and beside them as many restores.
     pub max_jobs: NonZeroUsize,
 }
 

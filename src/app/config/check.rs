@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::SocketAddr,
+    num::NonZeroUsize,
     ops::Range,
     path::{Path, PathBuf, absolute},
 };
@@ -43,7 +44,7 @@ pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result
         applications: Vec::new(),
         services: Vec::new(),
         partitions: Vec::new(),
-        max_jobs: file.max_jobs.unwrap_or(DEFAULT_MAX_JOBS),
+        max_jobs: max_jobs(file)?,
     };
     let mut check = Check {
         base,
@@ -78,6 +79,17 @@ fn listen(file: &Root, given: Option<SocketAddr>) -> Result<SocketAddr, Fault> {
         Fault::new(at, format!("'{text}' is not an address and port, such as {DEFAULT_LISTEN} or [::1]:19080"))
     })?;
     Ok(given.unwrap_or(written))
+}
+
+/// Each job holds a few threads and tens of megabytes, so more than this is a slip of the pen.
+const MOST_JOBS: usize = 1000;
+
+fn max_jobs(file: &Root) -> Result<NonZeroUsize, Fault> {
+    let Some(written) = &file.max_jobs else { return Ok(DEFAULT_MAX_JOBS) };
+    if written.get().get() > MOST_JOBS {
+        return Err(written.fault(format!("{} jobs at once are too many; at most {MOST_JOBS}", written.get())));
+    }
+    Ok(*written.get())
 }
 
 fn file_share(written: &file::FileShare, base: &Path, data_dir: &Path) -> Result<StoreSettings, Fault> {

@@ -50,8 +50,8 @@ pub(super) struct Root {
     pub(super) ledger_key_file: Option<At<PathBuf>>,
     /// Address and port to listen on. Default: `127.0.0.1:19080`.
     pub(super) listen: Option<At<String>>,
-    /// How many backups and restores run at once, at least 1. Default: 4.
-    pub(super) max_jobs: Option<NonZeroUsize>,
+    /// How many backups run at once, and beside them as many restores, from 1 to 1000. Default: 4.
+    pub(super) max_jobs: Option<At<NonZeroUsize>>,
     /// Which directories may be used as file shares.
     #[serde(default)]
     pub(super) file_share: FileShare,

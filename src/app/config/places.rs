@@ -23,7 +23,7 @@ pub(super) struct StateDirectories(Vec<(PathBuf, Range<usize>)>);
 impl StateDirectories {
     /// Accepts the directory of one more state, if it shares nothing with the earlier ones.
     pub(super) fn add(&mut self, base: &Path, directory: &At<PathBuf>) -> Result<SourceSettings, Fault> {
-        let path = existing(base, directory)?;
+        let path = state(base, directory)?;
         let real = resolve(&path);
         if let Some((other, span)) = self.0.iter().find(|(other, _)| overlap(&real, other)) {
             let how = if *other == real { "is" } else { "and one lies in the other:" };
@@ -60,22 +60,35 @@ fn collision(state: &Path, settings: &Settings) -> Option<String> {
     })
 }
 
+/// The directory of a state. It may be gone, since a restore brings it back into the directory above, which must be there.
+fn state(base: &Path, directory: &At<PathBuf>) -> Result<PathBuf, Fault> {
+    let path = base.join(directory.get());
+    let is_gone = fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if is_gone && path.parent().is_some_and(Path::is_dir) {
+        return refuse_kept_for_restores(&path, directory).map(|()| path);
+    }
+    existing(base, directory)
+}
+
 /// The directory that a key names, which must be there.
 pub(super) fn existing(base: &Path, directory: &At<PathBuf>) -> Result<PathBuf, Fault> {
     let path = base.join(directory.get());
     match fs::metadata(&path) {
-        Ok(_) if is_kept_for_restores(&resolve(&path)) => {
-            let message = "'{}' lies in a directory that restores make and delete; copy elsewhere what is needed of it";
-            Err(directory.fault(message.replace("{}", &path.display().to_string())))
-        }
-        Ok(found) if found.is_dir() => Ok(path),
+        Ok(found) if found.is_dir() => refuse_kept_for_restores(&path, directory).map(|()| path),
         Ok(_) => Err(directory.fault(format!("'{}' is not a directory", path.display()))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(directory.fault(format!(
-            "the directory '{}' does not exist; make it first (a state that was lost can be restored into an empty one)",
-            path.display()
-        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(directory.fault(format!("the directory '{}' does not exist; make it first", path.display())))
+        }
         Err(error) => Err(directory.fault(format!("the directory '{}' cannot be used: {error}", path.display()))),
     }
+}
+
+fn refuse_kept_for_restores(path: &Path, directory: &At<PathBuf>) -> Result<(), Fault> {
+    if !is_kept_for_restores(&resolve(path)) {
+        return Ok(());
+    }
+    let message = "'{}' lies in a directory that restores make and delete; copy elsewhere what is needed of it";
+    Err(directory.fault(message.replace("{}", &path.display().to_string())))
 }
 
 /// `source` keeps staging trees and the undo point of the state `name` in `.name.fabric-backup` beside it.
