@@ -10,6 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -20,11 +21,18 @@ pub struct Clock(Kind);
 #[derive(Clone)]
 enum Kind {
     System,
-    Manual { now: watch::Receiver<DateTime<Utc>>, ids: Arc<AtomicU64> },
+    Manual { now: watch::Receiver<Hands>, ids: Arc<AtomicU64> },
+}
+
+/// What a manual clock shows.
+#[derive(Clone, Copy)]
+struct Hands {
+    wall: DateTime<Utc>,
+    elapsed: TimeDelta,
 }
 
 /// The hand that moves a manual clock.
-pub struct ManualClock(watch::Sender<DateTime<Utc>>);
+pub struct ManualClock(watch::Sender<Hands>);
 
 impl Clock {
     /// The machine's clock and random ids.
@@ -34,7 +42,7 @@ impl Clock {
 
     /// A clock that stands at `start`, and the hand that moves it.
     pub fn manual(start: DateTime<Utc>) -> (Self, ManualClock) {
-        let (hand, now) = watch::channel(start);
+        let (hand, now) = watch::channel(Hands { wall: start, elapsed: TimeDelta::zero() });
         (Self(Kind::Manual { now, ids: Arc::default() }), ManualClock(hand))
     }
 
@@ -42,7 +50,19 @@ impl Clock {
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
             Kind::System => Utc::now(),
-            Kind::Manual { now, .. } => *now.borrow(),
+            Kind::Manual { now, .. } => now.borrow().wall,
+        }
+    }
+
+    /// How much time has passed since some moment before this process began, whatever anybody set the wall clock to. Goes
+    /// on while the machine sleeps.
+    pub fn elapsed(&self) -> TimeDelta {
+        match &self.0 {
+            Kind::System => {
+                let since_boot = clock_gettime(ClockId::Boottime);
+                TimeDelta::seconds(since_boot.tv_sec) + TimeDelta::nanoseconds(since_boot.tv_nsec)
+            }
+            Kind::Manual { now, .. } => now.borrow().elapsed,
         }
     }
 
@@ -62,7 +82,7 @@ impl Clock {
             Kind::System => sleep_in_steps(deadline).await,
             Kind::Manual { now, .. } => {
                 // An error means that the hand is gone: the time will never come.
-                if now.clone().wait_for(|now| *now >= deadline).await.is_err() {
+                if now.clone().wait_for(|now| now.wall >= deadline).await.is_err() {
                     std::future::pending::<()>().await;
                 }
             }
@@ -87,7 +107,15 @@ async fn sleep_in_steps(deadline: DateTime<Utc>) {
 impl ManualClock {
     /// Moves the clock on.
     pub fn advance(&self, by: TimeDelta) {
-        self.0.send_modify(|now| *now += by);
+        self.0.send_modify(|now| {
+            now.wall += by;
+            now.elapsed += by;
+        });
+    }
+
+    /// Sets the wall clock, as somebody who corrects or spoils it: no time passes.
+    pub fn jump(&self, by: TimeDelta) {
+        self.0.send_modify(|now| now.wall += by);
     }
 }
 
@@ -109,5 +137,21 @@ mod tests {
         hand.advance(TimeDelta::days(401));
         sleeper.await.unwrap();
         assert_ne!(clock.uuid(), clock.uuid());
+    }
+
+    #[test]
+    fn time_that_passes_and_time_that_is_set_can_be_told_apart() {
+        let (clock, hand) = Clock::manual(DateTime::UNIX_EPOCH);
+        hand.advance(TimeDelta::hours(1));
+        hand.jump(TimeDelta::days(-3));
+        assert_eq!(clock.elapsed(), TimeDelta::hours(1));
+        assert_eq!(clock.now(), DateTime::UNIX_EPOCH + TimeDelta::hours(1) - TimeDelta::days(3));
+    }
+
+    #[test]
+    fn the_time_since_boot_is_positive_and_never_goes_back() {
+        let clock = Clock::system();
+        let earlier = clock.elapsed();
+        assert!(earlier > TimeDelta::zero() && clock.elapsed() >= earlier);
     }
 }

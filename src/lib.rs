@@ -13,5 +13,6 @@ pub mod ledger;
 pub mod ops;
 pub mod policy;
 pub mod reconcile;
+pub mod retention;
 pub mod source;
 pub mod storage;
