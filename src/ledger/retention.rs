@@ -14,6 +14,9 @@ use crate::domain::{PolicyName, RunFailure};
 pub struct RetentionRecord {
     /// When the latest run ended, well or with all its retries used up.
     pub ended: Option<DateTime<Utc>>,
+    /// The newest change of the policy, or of where it is enabled, that the latest run knew of.
+    #[serde(default)]
+    pub covered: Option<DateTime<Utc>>,
     /// Failures in a row that were not given up yet.
     pub failures: u32,
     /// The latest failure, if no run went well since.

@@ -94,8 +94,11 @@ impl Keeper {
         place: &Place,
         before: DateTime<Utc>,
     ) -> Result<Vec<Location>, RetentionError> {
-        let _ = (policy, scope(place), before, LISTING);
-        Ok(Vec::new())
+        match time::timeout(LISTING, self.catalog.orphans(&policy.storage, &scope(place), before)).await? {
+            Ok(orphans) => Ok(orphans),
+            Err(error) if error.is_store_missing() => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
