@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     archive::{Catalog, CatalogError, Storage},
     clock::Clock,
-    domain::{Failure, FailureCode, Partition, PartitionId, StorageSpec, words},
+    domain::{Entity, Failure, FailureCode, Partition, PartitionId, StorageSpec, words},
     job::BackupJob,
     ledger::{Ledger, LedgerError, PartitionRecord},
     source::Source,
@@ -107,6 +107,11 @@ impl Engine {
             self.change(id, record::interrupt).await?;
         }
         Ok(())
+    }
+
+    /// The partitions that are hosted here, each with what it lies in.
+    pub fn entities(&self) -> impl Iterator<Item = Entity> {
+        self.hosted.values().map(|hosted| hosted.partition.entity())
     }
 
     /// The partitions that are hosted here.

@@ -1,154 +1,97 @@
-//! Background work: finds what the ledger says is unfinished and has the engine do it.
+//! Background work: what must happen without a request.
 //!
-//! Woken by every write to the ledger, by a job that ends, and by a timer in case a wake-up was missed. Takes no other
-//! input: after a crash the same look at the ledger finds the same work. Does not retry inside an activation; the next
-//! one is the retry.
+//! Owns when things happen, and nothing of what they are: jobs are the engine's, rules the policies', deletions the
+//! retention's. Each kind of work is a task of its own that takes no input: it looks at the ledger and at the clock, does
+//! what is due, and says when something may be due again. It is woken then and by every write to the ledger. After a
+//! crash the same look finds the same work. No task retries inside an activation; how things went is in the ledger, where
+//! everybody sees it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    panic::AssertUnwindSafe,
-    time::Duration,
-};
+mod cleanup;
+mod drive;
+mod jobs;
+mod retention;
+mod schedule;
+mod upkeep;
 
-use futures::FutureExt;
-use tokio::{
-    sync::watch,
-    task::{Id, JoinError, JoinSet},
-    time,
-};
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::{
-    domain::{Failure, FailureCode, PartitionId, words},
+    archive::Catalog,
+    clock::Clock,
+    domain::Span,
     engine::Engine,
     ledger::{Ledger, LedgerError},
+    retention::Keeper,
 };
+use cleanup::Cleanups;
+use drive::Driver;
+use jobs::Jobs;
+use retention::Retentions;
+use schedule::Scheduler;
+use upkeep::Upkeep;
 
-/// How long a missed wake-up can delay a job.
-const POLL: Duration = Duration::from_secs(5);
+/// What the operator says of background work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// How far a scheduled backup may be from its time, either way: so that not all begin at once.
+    pub jitter: Span,
+    /// How long a scheduled backup may take.
+    pub deadline: Span,
+    /// How old data without a commit record must be before it is taken for lost.
+    pub orphan_grace: Span,
+}
 
-/// Runs the jobs of this node.
+/// What is used when nothing else is said.
+impl Default for Rules {
+    fn default() -> Self {
+        Self { jitter: JITTER, deadline: Span::days(1), orphan_grace: Span::days(1) }
+    }
+}
+
+/// The published service's.
+const JITTER: Span = Span::seconds(10).expect("10 s is short");
+
+/// Does all background work of this node.
 pub struct Reconciler {
-    engine: Engine,
-    ledger: Ledger,
-    tasks: JoinSet<()>,
-    running: HashMap<Id, PartitionId>,
+    driver: Driver,
+    jobs: Jobs,
+    scheduler: Scheduler,
+    retentions: Retentions,
+    cleanups: Cleanups,
+    upkeep: Upkeep,
 }
 
 impl Reconciler {
-    /// A reconciler that has not begun.
-    pub fn new(engine: Engine, ledger: Ledger) -> Self {
-        Self { engine, ledger, tasks: JoinSet::new(), running: HashMap::new() }
+    /// One that has not begun.
+    pub fn new(engine: Engine, catalog: Catalog, keeper: Keeper, ledger: Ledger, clock: Clock, rules: Rules) -> Self {
+        Self {
+            scheduler: Scheduler::new(&engine, catalog, ledger.clone(), clock.clone(), rules),
+            retentions: Retentions::new(keeper.clone(), ledger.clone(), clock.clone(), rules.orphan_grace),
+            cleanups: Cleanups::new(keeper, ledger.clone(), clock.clone()),
+            upkeep: Upkeep::new(engine.clone(), ledger.clone(), clock.clone()),
+            jobs: Jobs::new(engine, ledger.clone()),
+            driver: Driver::new(ledger, clock),
+        }
     }
 
     /// Puts every partition in order after a process that is gone. Comes before [`Reconciler::run`] and before requests
     /// are accepted.
     pub async fn recover(&self) -> Result<(), LedgerError> {
-        let mut partitions: HashSet<PartitionId> = self.engine.partitions().into_iter().collect();
-        partitions.extend(self.ledger.busy_partitions().await?);
-        for id in partitions {
-            match self.put_in_order(id).await {
-                // Whoever asks for the partition is told so.
-                Err(error @ LedgerError::Decode { .. }) => log_ledger(id, &error),
-                recovered => recovered?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn put_in_order(&self, id: PartitionId) -> Result<(), LedgerError> {
-        self.engine.recover(id).await?;
-        self.engine.survey(id).await
+        self.jobs.recover().await
     }
 
     /// Works until told to stop, then gives running jobs `grace` to end. What is still running after that is dropped; the
-    /// ledger has it as unfinished and the next process takes it up.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>, grace: Duration) {
-        let mut changes = self.ledger.watch();
-        while !*stop.borrow() {
-            changes.mark_unchanged();
-            if let Err(error) = self.start_due().await {
-                tracing::error!(error = words(&error), "the ledger cannot be read; trying again");
-            }
-            tokio::select! {
-                _ = stop.changed() => break,
-                _ = changes.changed() => {}
-                Some(done) = self.tasks.join_next_with_id() => self.ended(done).await,
-                () = time::sleep(POLL) => {}
-            }
-        }
-        self.drain(grace).await;
-    }
-
-    /// Starts what is unfinished and not yet being worked on: one task a partition.
-    async fn start_due(&mut self) -> Result<(), LedgerError> {
-        let started: HashSet<PartitionId> = self.running.values().copied().collect();
-        for id in self.ledger.busy_partitions().await? {
-            if !started.contains(&id) {
-                let task = self.tasks.spawn(work(self.engine.clone(), id));
-                self.running.insert(task.id(), id);
-            }
-        }
-        Ok(())
-    }
-
-    async fn ended(&mut self, done: Result<(Id, ()), JoinError>) {
-        let task = match &done {
-            Ok((task, ())) => *task,
-            Err(error) => error.id(),
-        };
-        let Some(id) = self.running.remove(&task) else { return };
-        if let Err(error) = done {
-            self.give_up(id, &error).await;
-        }
-    }
-
-    /// A job must not stay open, even if the store or the state cannot be looked after.
-    async fn give_up(&self, id: PartitionId, panic: &JoinError) {
-        tracing::error!(partition = %id, %panic, "clearing up after a panic ended in a panic");
-        if let Err(error) = self.engine.fail(id, internal_error()).await {
-            log_ledger(id, &error);
-        }
-    }
-
-    async fn drain(&mut self, grace: Duration) {
-        let all = async {
-            while let Some(done) = self.tasks.join_next_with_id().await {
-                self.ended(done).await;
-            }
-        };
-        if time::timeout(grace, all).await.is_err() {
-            tracing::warn!("jobs are left unfinished; they go on at the next start");
-        }
+    /// ledger has it as unfinished and the next process takes it up. Everything else is dropped at once.
+    pub async fn run(self, stop: watch::Receiver<bool>, grace: Duration) {
+        let Self { driver, jobs, scheduler, retentions, cleanups, upkeep } = self;
+        tokio::join!(
+            Box::pin(jobs.run(stop.clone(), grace)),
+            Box::pin(driver.run(scheduler, stop.clone())),
+            Box::pin(driver.run(retentions, stop.clone())),
+            Box::pin(driver.run(cleanups, stop.clone())),
+            Box::pin(driver.run(upkeep, stop)),
+        );
     }
 }
-
-/// A job that the ledger stopped is left alone for a while: begun again at once, it would be stopped again at once.
-///
-/// A job that met a defect of ours must not be tried for ever: it ends here, or if that meets the defect too, in
-/// [`Reconciler::give_up`].
-async fn work(engine: Engine, id: PartitionId) {
-    let done = AssertUnwindSafe(engine.work(id)).catch_unwind().await;
-    let done = match done {
-        Ok(done) => done,
-        Err(_panic) => {
-            tracing::error!(partition = %id, "a job ended in a panic");
-            engine.give_up(id, internal_error()).await
-        }
-    };
-    if let Err(error) = done {
-        log_ledger(id, &error);
-        time::sleep(POLL).await;
-    }
-}
-
-fn internal_error() -> Failure {
-    Failure::new(FailureCode::Other, "the job met an internal error; the log of the service has it")
-}
-
-fn log_ledger(id: PartitionId, error: &LedgerError) {
-    tracing::error!(partition = %id, error = words(error), "the job's state could not be written");
-}
-
-#[cfg(test)]
-#[path = "reconcile/reconcile_tests.rs"]
-mod tests;

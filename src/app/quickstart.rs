@@ -19,6 +19,7 @@ use crate::{
         ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName,
         StorageSpec,
     },
+    reconcile::Rules,
     storage::StoreSettings,
 };
 
@@ -47,6 +48,7 @@ pub(super) fn settings(data_dir: PathBuf, listen: Option<SocketAddr>) -> Setting
         partitions: Vec::new(),
         file_share: StoreSettings { share_roots: vec![shares], ..StoreSettings::default() },
         max_jobs: DEFAULT_MAX_JOBS,
+        rules: Rules::default(),
     };
     settings.partitions.push(HostedPartition {
         partition: partition(&share(&settings)),

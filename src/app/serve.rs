@@ -24,6 +24,7 @@ use crate::{
     ledger::{Ledger, LedgerError},
     ops::{Inventory, Ops},
     reconcile::Reconciler,
+    retention::Keeper,
     source::Source,
     storage::Stores,
 };
@@ -55,7 +56,8 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     let catalog = Catalog::new(Stores::new(settings.file_share.clone(), clock.clone()));
     let engine =
         Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get());
-    let reconciler = Reconciler::new(engine, ledger.clone());
+    let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
+    let reconciler = Reconciler::new(engine, catalog.clone(), keeper, ledger.clone(), clock.clone(), settings.rules);
     reconciler.recover().await?;
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     domain::{ApplicationName, Partition, Service},
     ledger::KeyFile,
+    reconcile::Rules,
     storage::StoreSettings,
 };
 
@@ -40,6 +41,8 @@ pub struct Settings {
     pub file_share: StoreSettings,
     /// How many backups run at once, and beside them as many restores.
     pub max_jobs: NonZeroUsize,
+    /// When scheduled backups begin and what is taken for lost.
+    pub rules: Rules,
 }
 
 /// A partition and where its state is.

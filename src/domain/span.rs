@@ -33,8 +33,8 @@ pub enum SpanError {
 
 impl Span {
     /// A span of so many seconds; none that is longer than 10000 years.
-    pub fn seconds(seconds: u64) -> Option<Self> {
-        (seconds <= LONGEST).then_some(Self(seconds))
+    pub const fn seconds(seconds: u64) -> Option<Self> {
+        if seconds <= LONGEST { Some(Self(seconds)) } else { None }
     }
 
     /// A span of so many minutes.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{Configuration, Effective, cleaned, configuration, effective, is_enabled_within, since, suspension};
+use super::{Configuration, cleaned, configuration, effective, is_enabled_within, since, suspension};
 use crate::domain::{
     ApplicationName, Controls, Enabled, Entity, Level, PartitionId, PolicyName, ServiceName, Suspension,
 };

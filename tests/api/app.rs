@@ -21,7 +21,8 @@ use fabric_backup::{
     engine::{Engine, Hosted},
     ledger::{Ledger, PartitionRecord},
     ops::Ops,
-    reconcile::Reconciler,
+    reconcile::{Reconciler, Rules},
+    retention::Keeper,
     source::Source,
     storage::{StoreSettings, Stores},
 };
@@ -166,16 +167,23 @@ impl TestApp {
         self.engine.work(PartitionId(id)).await.map_err(|error| error.to_string())
     }
 
+    /// All background work, not begun.
+    fn reconciler(&self) -> Reconciler {
+        let (engine, catalog) = (self.engine.clone(), self.catalog.clone());
+        let keeper = Keeper::new(catalog.clone(), self.ledger.clone(), self.clock.clone());
+        Reconciler::new(engine, catalog, keeper, self.ledger.clone(), self.clock.clone(), Rules::default())
+    }
+
     /// What the next process does first after this one died.
     pub(crate) async fn restart(&self) {
         self.store.observe(|_| Verdict::Go);
-        Reconciler::new(self.engine.clone(), self.ledger.clone()).recover().await.unwrap();
+        self.reconciler().recover().await.unwrap();
     }
 
     /// Lets the real reconciler work until nothing is left to do, and stops it.
     pub(crate) async fn reconcile(&self) {
         let (stop, stopped) = watch::channel(false);
-        let reconciler = Reconciler::new(self.engine.clone(), self.ledger.clone());
+        let reconciler = self.reconciler();
         let running = tokio::spawn(reconciler.run(stopped, Duration::from_mins(1)));
         let mut changes = self.ledger.watch();
         while !self.ledger.busy_partitions().await.unwrap().is_empty() {

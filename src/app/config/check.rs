@@ -26,10 +26,11 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        ApplicationName, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName,
+        ApplicationName, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName, Span,
         StorageSpec, words,
     },
     ledger::{KeyFile, SealKey},
+    reconcile::Rules,
     storage::{StoreSettings, Stores},
 };
 
@@ -45,6 +46,7 @@ pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result
         services: Vec::new(),
         partitions: Vec::new(),
         max_jobs: max_jobs(file)?,
+        rules: rules(file),
     };
     let mut check = Check {
         base,
@@ -56,6 +58,15 @@ pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result
     check.applications(file)?;
     check.states.apart_from(check.settings)?;
     Ok(settings)
+}
+
+fn rules(file: &Root) -> Rules {
+    let Rules { jitter, deadline, orphan_grace } = Rules::default();
+    Rules {
+        jitter: file.schedule.jitter_seconds.and_then(|it| Span::seconds(it.into())).unwrap_or(jitter),
+        deadline: file.schedule.deadline_minutes.map_or(deadline, |it| Span::minutes(it.get())),
+        orphan_grace: file.retention.orphan_grace_hours.map_or(orphan_grace, |it| Span::hours(it.get())),
+    }
 }
 
 fn data_dir(file: &Root, base: &Path, given: Option<PathBuf>) -> Result<PathBuf, Fault> {

@@ -3,7 +3,13 @@
 //! Only the shape is held here; what the values must satisfy is checked in `check`. The doc comments are what
 //! `fabric-backup config-schema` prints, so they speak to the person who writes the file.
 
-use std::{borrow::Cow, collections::BTreeMap, num::NonZeroUsize, ops::Range, path::PathBuf};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    num::{NonZeroU32, NonZeroUsize},
+    ops::Range,
+    path::PathBuf,
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -52,6 +58,12 @@ pub(super) struct Root {
     pub(super) listen: Option<At<String>>,
     /// How many backups run at once, and beside them as many restores, from 1 to 1000. Default: 4.
     pub(super) max_jobs: Option<At<NonZeroUsize>>,
+    /// When backups by schedule begin and how long they may take.
+    #[serde(default)]
+    pub(super) schedule: Schedule,
+    /// What retention takes for lost.
+    #[serde(default)]
+    pub(super) retention: Retention,
     /// Which directories may be used as file shares.
     #[serde(default)]
     pub(super) file_share: FileShare,
@@ -60,6 +72,24 @@ pub(super) struct Root {
     /// The applications whose partitions this node hosts.
     #[serde(default)]
     pub(super) applications: Vec<Application>,
+}
+
+/// When backups by schedule begin and how long they may take.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Schedule {
+    /// A backup begins up to so many seconds before or after its time, so that not all begin at once. Default: 10.
+    pub(super) jitter_seconds: Option<u16>,
+    /// How many minutes a backup may take, waiting included, at least 1. Default: 1440, a day.
+    pub(super) deadline_minutes: Option<NonZeroU32>,
+}
+
+/// What retention takes for lost.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retention {
+    /// Data without a commit record that is older than so many hours is deleted, at least 1. Default: 24.
+    pub(super) orphan_grace_hours: Option<NonZeroU32>,
 }
 
 /// Which directories may be used as file shares.

@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use uuid::Uuid;
 
-use super::{POLL, Reconciler};
+use super::{Jobs, POLL};
 use crate::{
     domain::{FailureCode, PartitionId},
     engine::{
@@ -21,7 +21,7 @@ use crate::{
     storage::faulty::{Call, Verb, Verdict},
 };
 
-/// A reconciler at work, and the way to stop it.
+/// The jobs of a node at work, and the way to stop it.
 struct Running {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -29,7 +29,7 @@ struct Running {
 
 fn start(engine: Engine, ledger: &Ledger) -> Running {
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(Reconciler::new(engine, ledger.clone()).run(stopped, Duration::ZERO));
+    let task = tokio::spawn(Jobs::new(engine, ledger.clone()).run(stopped, Duration::ZERO));
     Running { stop, task }
 }
 
@@ -94,7 +94,7 @@ async fn a_job_that_outlasts_the_shutdown_is_finished_by_the_next_process() {
     assert_eq!(node.backup(ONE).await, State::Running);
 
     let engine = node.reborn();
-    Reconciler::new(engine.clone(), node.ledger.clone()).recover().await.unwrap();
+    Jobs::new(engine.clone(), node.ledger.clone()).recover().await.unwrap();
     assert_eq!(node.backup(ONE).await, State::Accepted);
     let running = start(engine, &node.ledger);
     idle(&node.ledger).await;
@@ -107,8 +107,8 @@ async fn a_job_of_a_partition_that_is_no_longer_configured_ends_with_that_reason
     let node = Node::new(go(), 1, 1);
     let gone = PartitionId(Uuid::from_u128(77));
     node.ask_backup(gone).await;
-    let reconciler = Reconciler::new(node.engine.clone(), node.ledger.clone());
-    reconciler.recover().await.unwrap();
+    let jobs = Jobs::new(node.engine.clone(), node.ledger.clone());
+    jobs.recover().await.unwrap();
     let running = start(node.engine.clone(), &node.ledger);
     idle(&node.ledger).await;
     let State::Failed(why) = node.backup(gone).await else { panic!("not failed") };

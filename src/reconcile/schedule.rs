@@ -1,0 +1,228 @@
+//! Accepts the backups that are due by schedule.
+//!
+//! Owns the moment at which a due backup becomes a job: one commit that holds the job, the note in the log of the
+//! schedule that it began, and where the policy is about to write. What is due is the policies' rule; running it is the
+//! engine's. A partition that is not hosted here, not covered, suspended, or waits for a decision after a loss of data
+//! gets none. One with a job that is not over waits for its end.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Rules, drive::Task};
+use crate::{
+    archive::Catalog,
+    chain::{self, Conditions},
+    clock::Clock,
+    domain::{Controls, Entity, Failure, PartitionId, PolicyName, StoreId, Wanted, words},
+    engine::Engine,
+    job::{BackupJob, BackupTask},
+    ledger::{Ledger, LedgerError, PartitionRecord, PolicyRecord, Wrote},
+    policy::{self, Due},
+};
+
+/// When the next look is made at the latest.
+const IDLE: TimeDelta = TimeDelta::hours(1);
+
+pub(super) struct Scheduler {
+    hosted: BTreeMap<Entity, PartitionId>,
+    catalog: Catalog,
+    ledger: Ledger,
+    clock: Clock,
+    rules: Rules,
+    /// The policies whose records cannot be read, each told once.
+    unreadable: BTreeSet<PolicyName>,
+}
+
+/// What is in force at one moment.
+struct InForce {
+    controls: Controls,
+    policies: BTreeMap<PolicyName, Usable>,
+}
+
+/// A policy and where it writes.
+struct Usable {
+    record: PolicyRecord,
+    store: Result<StoreId, Failure>,
+}
+
+/// A policy as it is in force on a partition.
+#[derive(Clone, Copy)]
+struct Covered<'a> {
+    by: &'a Usable,
+    /// Since when its schedule runs as it does.
+    since: DateTime<Utc>,
+}
+
+/// What is to be done about a partition now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    /// Nothing, until the ledger says otherwise.
+    Nothing(&'static str),
+    /// Nothing yet.
+    Wait(Due),
+    /// Its backup is due.
+    Start(Due),
+    /// A backup runs that is none of the policy in force.
+    Cancel,
+}
+
+impl Scheduler {
+    pub(super) fn new(engine: &Engine, catalog: Catalog, ledger: Ledger, clock: Clock, rules: Rules) -> Self {
+        let partitions = engine.entities().filter_map(|entity| Some((entity.clone(), entity.partition()?)));
+        Self { hosted: partitions.collect(), catalog, ledger, clock, rules, unreadable: BTreeSet::new() }
+    }
+
+    async fn in_force(&mut self) -> Result<InForce, LedgerError> {
+        let controls = self.ledger.controls().await?;
+        let names: BTreeSet<&PolicyName> = controls.enabled.values().map(|enabled| &enabled.policy).collect();
+        let mut policies = BTreeMap::new();
+        for name in names {
+            if let Some(record) = self.policy(name).await? {
+                let store = self.catalog.identity(&record.policy.storage);
+                let store = store.map_err(|error| Failure::new(error.code(), words(&error)));
+                policies.insert(name.clone(), Usable { record, store });
+            }
+        }
+        Ok(InForce { controls, policies })
+    }
+
+    /// A policy that cannot be read stops only its own backups.
+    async fn policy(&mut self, name: &PolicyName) -> Result<Option<PolicyRecord>, LedgerError> {
+        match self.ledger.policy(name).await {
+            Err(error @ LedgerError::Decode { .. }) => {
+                if self.unreadable.insert(name.clone()) {
+                    tracing::error!(policy = %name, error = words(&error), "no backups are taken for this policy");
+                }
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    /// What is to be done about a partition; `record` is none before anything happened to it.
+    fn decide(&self, in_force: &InForce, entity: &Entity, record: Option<&PartitionRecord>) -> Decision {
+        let covered = in_force.covered(entity);
+        let running = record.and_then(|record| record.scheduled.as_ref()).filter(|job| job.state.is_active());
+        if let Some(job) = running {
+            let is_stray = job.task.policy.as_ref() != covered.map(|it| &it.by.record.policy.name);
+            let is_stray = is_stray && !job.cancelled;
+            return if is_stray { Decision::Cancel } else { Decision::Nothing("its backup runs") };
+        }
+        let Some(covered) = covered else { return Decision::Nothing("no policy is in force") };
+        if policy::suspension(&in_force.controls, entity).is_some() {
+            return Decision::Nothing("it is suspended");
+        }
+        if record.is_some_and(|record| record.data_loss.is_some()) {
+            return Decision::Nothing("it lost its state and waits for a decision");
+        }
+        if record.is_some_and(PartitionRecord::is_busy) {
+            return Decision::Nothing("another job is not over");
+        }
+        self.when(covered, entity, record)
+    }
+
+    fn when(&self, covered: Covered<'_>, entity: &Entity, record: Option<&PartitionRecord>) -> Decision {
+        let log = record.map(|record| record.runs.clone()).unwrap_or_default();
+        let Some(id) = entity.partition() else { return Decision::Nothing("it is no partition") };
+        let due = policy::due(&covered.by.record.policy.schedule, covered.since, &log, id, self.rules.jitter);
+        if due.at <= self.clock.now() { Decision::Start(due) } else { Decision::Wait(due) }
+    }
+
+    /// Does what is to be done about a partition, and tells when to look at it again.
+    async fn attend(
+        &self,
+        in_force: &InForce,
+        entity: &Entity,
+        id: PartitionId,
+        record: Option<&PartitionRecord>,
+    ) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let decision = self.decide(in_force, entity, record);
+        tracing::debug!(partition = %id, ?decision, "schedule");
+        match decision {
+            Decision::Nothing(_) => Ok(None),
+            Decision::Wait(due) => Ok(Some(due.at)),
+            Decision::Start(_) | Decision::Cancel => self.change(in_force, entity, id).await.map(|()| None),
+        }
+    }
+
+    /// Decides again on the record as it is when it is written.
+    async fn change(&self, in_force: &InForce, entity: &Entity, id: PartitionId) -> Result<(), LedgerError> {
+        let (now, job) = (self.clock.now(), self.clock.uuid());
+        let change = |record: &mut PartitionRecord| match self.decide(in_force, entity, Some(record)) {
+            Decision::Start(due) => {
+                let covered = in_force.covered(entity).ok_or(())?;
+                self.start(record, entity, covered, &due, job);
+                Ok(Decision::Start(due))
+            }
+            Decision::Cancel => {
+                record.scheduled.as_mut().ok_or(())?.cancelled = true;
+                Ok(Decision::Cancel)
+            }
+            Decision::Nothing(_) | Decision::Wait(_) => Err(()),
+        };
+        match self.ledger.update_partition(id, now, change).await? {
+            Ok(Decision::Start(due)) => {
+                tracing::info!(partition = %id, %job, why = ?due.why, nominal = %due.nominal, "a backup is due");
+            }
+            Ok(_) => tracing::info!(partition = %id, "a backup by schedule is cancelled: its policy is not in force"),
+            Err(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Puts the job in the record. A storage that cannot even be named fails the run without one.
+    fn start(&self, record: &mut PartitionRecord, entity: &Entity, covered: Covered<'_>, due: &Due, job: uuid::Uuid) {
+        let (now, policy) = (self.clock.now(), &covered.by.record.policy);
+        policy::started(&mut record.runs, due);
+        let store = match &covered.by.store {
+            Ok(store) => store,
+            Err(why) => return policy::failed(&mut record.runs, now, why.clone()),
+        };
+        let wanted = wanted(record, covered, store);
+        let task = BackupTask { policy: Some(policy.name.clone()), wanted, ..BackupTask::new(policy.storage.clone()) };
+        record.scheduled = Some(BackupJob::new(job, now, self.rules.deadline.after(now), task));
+        record.entity = Some(entity.clone());
+        record.wrote.insert(Wrote { policy: policy.name.clone(), store: store.clone() });
+    }
+}
+
+fn wanted(record: &PartitionRecord, covered: Covered<'_>, store: &StoreId) -> Wanted {
+    let policy = &covered.by.record.policy;
+    let conditions = Conditions {
+        max_incrementals: policy.max_incrementals,
+        store,
+        policy: &policy.name,
+        since: covered.since,
+        epoch: record.epoch,
+    };
+    chain::next(record.tip.as_ref(), &conditions)
+}
+
+impl InForce {
+    fn covered(&self, entity: &Entity) -> Option<Covered<'_>> {
+        let by = self.policies.get(&policy::effective(&self.controls, entity)?.policy)?;
+        let since = policy::since(&self.controls, entity, by.record.changed)?;
+        Some(Covered { by, since })
+    }
+}
+
+impl Task for Scheduler {
+    const NAME: &'static str = "schedule";
+
+    async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError> {
+        let in_force = self.in_force().await?;
+        let records: HashMap<PartitionId, PartitionRecord> = self.ledger.partitions().await?.into_iter().collect();
+        let mut next = self.clock.now() + IDLE;
+        for (entity, id) in &self.hosted {
+            match self.attend(&in_force, entity, *id, records.get(id)).await {
+                Ok(at) => next = at.map_or(next, |at| next.min(at)),
+                Err(error @ LedgerError::Decode { .. }) => {
+                    tracing::error!(partition = %id, error = words(&error), "no backups are taken of this partition");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(next)
+    }
+}
