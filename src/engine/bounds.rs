@@ -5,7 +5,7 @@
 use std::{future::pending, time::Duration};
 
 use chrono::{DateTime, Utc};
-use tokio::time;
+use tokio::{sync::watch, time};
 use uuid::Uuid;
 
 use super::{Engine, HUNG, end::End, record};
@@ -92,15 +92,18 @@ impl Engine {
         loop {
             changes.mark_unchanged();
             match self.ledger.partition(run.partition).await {
-                Ok(Some(record)) if record::is_wanted(&record, run.job) => {}
+                Ok(Some(record)) if record::is_wanted(&record, run.job) => next(&mut changes).await,
                 Ok(_) => return,
-                // What cannot be read now may be readable after the next write.
                 Err(error) => tracing::debug!(job = %run.job, %error, "it cannot be seen whether a job is cancelled"),
-            }
-            if changes.changed().await.is_err() {
-                pending::<()>().await;
             }
             time::sleep(PACE).await;
         }
+    }
+}
+
+/// Returns at the next write; never once nobody can write any more.
+async fn next(changes: &mut watch::Receiver<u64>) {
+    if changes.changed().await.is_err() {
+        pending::<()>().await;
     }
 }

@@ -7,15 +7,16 @@ use std::{
     sync::Arc,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use fabric_backup::{
     archive::{Archive, Catalog, Keys},
     clock::{Clock, ManualClock},
     domain::{
-        ApplicationName, BackupPoint, FileShare, Partition, PartitionId, PartitionKind, ServiceName, StorageSpec,
+        ApplicationName, BackupPoint, FileShare, Partition, PartitionId, PartitionKind, PolicyName, ServiceName,
+        StorageSpec,
     },
     engine::{Engine, Hosted},
-    job::{BackupJob, RestoreJob, State},
+    job::{BackupJob, BackupTask, RestoreJob, State},
     ledger::{KeyValue, Ledger},
     ops::{Inventory, Item, Ops, Query, RestoreRequest},
     reconcile::Reconciler,
@@ -135,6 +136,14 @@ impl App {
 
     pub(crate) async fn ask_backup(&self) {
         self.ops.backup_partition(ID, None, MINUTES, None).await.unwrap();
+    }
+
+    /// What the scheduler writes when a backup is due.
+    pub(crate) async fn ask_scheduled(&self, id: Uuid, now: DateTime<Utc>) {
+        let policy = Some(PolicyName::parse("Daily").unwrap());
+        let task = BackupTask { policy, ..BackupTask::new(self.node.storage()) };
+        let job = BackupJob::new(id, now, now + TimeDelta::minutes(MINUTES.into()), task);
+        self.ledger.change_partition(ID, now, |record| record.scheduled = Some(job.clone())).await.unwrap();
     }
 
     pub(crate) async fn ask_restore(&self, of: &BackupPoint) {

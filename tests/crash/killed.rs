@@ -27,24 +27,25 @@ use crate::{
     tree::{self, Tree},
 };
 
-const NODE: &str = "FB_CRASH_NODE";
-const MOMENT: &str = "FB_CRASH_MOMENT";
-const ASKED_BACKUP: &str = "asked backup";
+pub(crate) const NODE: &str = "FB_CRASH_NODE";
+pub(crate) const MOMENT: &str = "FB_CRASH_MOMENT";
+pub(crate) const ASKED_BACKUP: &str = "asked backup";
+const PROCESS: &str = "killed::the_process_that_is_killed";
 const ASKED_RESTORE: &str = "asked restore";
 const CHANGED: &str = "state changed";
 const CHANGED_AGAIN: &str = "state changed again";
 
-fn start() -> DateTime<Utc> {
+pub(crate) fn start() -> DateTime<Utc> {
     "2026-01-02T03:04:05Z".parse().unwrap()
 }
 
-fn trace(node: &Path, line: &str) {
+pub(crate) fn trace(node: &Path, line: &str) {
     let file = fs::OpenOptions::new().append(true).create(true).open(node.join("trace"));
     writeln!(file.unwrap(), "{line}").unwrap();
 }
 
 /// Writes every moment down before it can be the last.
-fn mortal(node: &Path, last: usize) -> Arc<Script> {
+pub(crate) fn mortal(node: &Path, last: usize) -> Arc<Script> {
     let node = node.to_owned();
     Script::new(move |nth, name| {
         trace(&node, name);
@@ -76,11 +77,11 @@ async fn story(app: &App) {
     app.taken().await;
 }
 
-fn block_on(work: impl Future<Output = ()>) {
+pub(crate) fn block_on(work: impl Future<Output = ()>) {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work);
 }
 
-fn open(node: &Node, life: usize, now: DateTime<Utc>, script: Arc<Script>) -> App {
+pub(crate) fn open(node: &Node, life: usize, now: DateTime<Utc>, script: Arc<Script>) -> App {
     let store = Sealed::open(&node.ledger(), &KeyFile::Own(node.0.join("ledger.key"))).unwrap();
     App::open(node, life, now, store, script)
 }
@@ -97,10 +98,10 @@ fn the_process_that_is_killed() {
     });
 }
 
-/// Runs the process until it is killed at moment `last`, if it gets there. Answers its trace.
-fn live(node: &Node, last: usize) -> Vec<String> {
+/// Runs a process until it is killed at moment `last`, if it gets there. Answers its trace.
+pub(crate) fn live(name: &str, node: &Node, last: usize) -> Vec<String> {
     let mut process = Command::new(env::current_exe().unwrap());
-    process.args(["--exact", "killed::the_process_that_is_killed", "--ignored", "--nocapture"]);
+    process.args(["--exact", name, "--ignored", "--nocapture"]);
     process.env(NODE, &node.0).env(MOMENT, last.to_string()).stdout(Stdio::null());
     let status = process.status().unwrap();
     let killed = status.signal() == Some(9);
@@ -110,7 +111,7 @@ fn live(node: &Node, last: usize) -> Vec<String> {
     trace.lines().map(str::to_owned).collect()
 }
 
-fn moments(trace: &str) -> usize {
+pub(crate) fn moments(trace: &str) -> usize {
     trace.lines().filter(|line| line.starts_with("Before") || line.starts_with("After")).count()
 }
 
@@ -223,14 +224,15 @@ async fn goes_on(app: &App) {
     app.check_backup().await;
 }
 
-fn each_moment(revive: &impl AsyncFn(&Node, &[String])) {
+/// Kills the process `name` at each moment of its life and hands what is left to `revive`.
+pub(crate) fn each_moment(name: &str, revive: &impl AsyncFn(&Node, &[String])) {
     let unharmed = directory();
-    let whole = live(&Node::new(unharmed.path()), usize::MAX);
+    let whole = live(name, &Node::new(unharmed.path()), usize::MAX);
     let count = moments(&whole.join("\n"));
     for last in 1..=count {
         let root = directory();
         let node = Node::new(root.path());
-        let trace = live(&node, last);
+        let trace = live(name, &node, last);
         assert!(whole.starts_with(&trace), "the story goes otherwise this time: {trace:#?}");
         println!("killed at moment {last} of {count}: {}", trace.last().unwrap());
         block_on(revive(&node, &trace));
@@ -239,10 +241,10 @@ fn each_moment(revive: &impl AsyncFn(&Node, &[String])) {
 
 #[test]
 fn killed_at_any_moment_every_accepted_job_succeeds_when_the_next_process_is_in_time() {
-    each_moment(&revive_in_time);
+    each_moment(PROCESS, &revive_in_time);
 }
 
 #[test]
 fn killed_at_any_moment_a_job_whose_time_is_up_tells_whether_its_result_is_visible() {
-    each_moment(&revive_too_late);
+    each_moment(PROCESS, &revive_too_late);
 }

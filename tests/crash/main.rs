@@ -6,6 +6,7 @@
 //! | module | what happens at the moment |
 //! |---|---|
 //! | `killed` | the process gets SIGKILL; another opens what it left |
+//! | `scheduled` | the same, with a requested backup and one by schedule, which the next process finishes or cancels |
 //! | `faulty_store` | the store fails, before or after it did what it was asked |
 //! | `faulty_ledger` | the ledger fails, before or after it wrote |
 //! | `panics` | our own code panics |
@@ -18,5 +19,6 @@ mod faulty_store;
 mod foreign;
 mod killed;
 mod panics;
+mod scheduled;
 mod script;
 mod tree;
