@@ -19,7 +19,8 @@ use fabric_backup::{
     job::{BackupJob, BackupTask, RestoreJob, State},
     ledger::{KeyValue, Ledger},
     ops::{Inventory, Item, Ops, Query, RestoreRequest},
-    reconcile::Reconciler,
+    reconcile::{Reconciler, Rules},
+    retention::Keeper,
     source::Source,
     storage::{StoreSettings, Stores},
 };
@@ -93,6 +94,7 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) ledger: Ledger,
     catalog: Catalog,
+    clock: Clock,
     _hand: ManualClock,
 }
 
@@ -114,13 +116,20 @@ impl App {
         let ledger = Ledger::over(Watched { store, script });
         let hosted = Hosted { partition: node.partition(), source: Source::directory(node.state()) };
         let engine = Engine::new(vec![hosted], catalog.clone(), ledger.clone(), clock.clone(), 1);
-        let ops = Ops::new(Inventory::new([], [], [node.partition()]), catalog.clone(), ledger.clone(), clock);
-        Self { node: node.clone(), ops, engine, ledger, catalog, _hand: hand }
+        let ops = Ops::new(Inventory::new([], [], [node.partition()]), catalog.clone(), ledger.clone(), clock.clone());
+        Self { node: node.clone(), ops, engine, ledger, catalog, clock, _hand: hand }
     }
 
     /// What a process does when it starts.
     pub(crate) async fn recover(&self) {
-        Reconciler::new(self.engine.clone(), self.ledger.clone()).recover().await.unwrap();
+        self.reconciler().recover().await.unwrap();
+    }
+
+    /// All background work, not begun.
+    pub(crate) fn reconciler(&self) -> Reconciler {
+        let (engine, catalog) = (self.engine.clone(), self.catalog.clone());
+        let keeper = Keeper::new(catalog.clone(), self.ledger.clone(), self.clock.clone());
+        Reconciler::new(engine, catalog, keeper, self.ledger.clone(), self.clock.clone(), Rules::default())
     }
 
     /// Has the engine do what is unfinished, and insists that it comes to an end.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use chrono::DateTime;
-use fabric_backup::{job::State, ledger::Embedded, reconcile::Reconciler, storage::faulty::Verdict};
+use fabric_backup::{job::State, ledger::Embedded, storage::faulty::Verdict};
 use tokio::sync::watch;
 
 use crate::{
@@ -42,7 +42,7 @@ impl Defect {
         self.working.store(true, Ordering::SeqCst);
         let (stop, stopped) = watch::channel(false);
         let mut changes = app.ledger.watch();
-        let reconciler = Reconciler::new(app.engine.clone(), app.ledger.clone());
+        let reconciler = app.reconciler();
         let running = tokio::spawn(reconciler.run(stopped, Duration::MAX));
         while !app.ledger.busy_partitions().await.unwrap().is_empty() {
             changes.changed().await.unwrap();
