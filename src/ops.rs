@@ -17,6 +17,7 @@ mod once;
 mod page;
 mod policies;
 mod restore;
+mod storage;
 mod suspension;
 mod target;
 
@@ -43,12 +44,9 @@ pub use crate::{
 use crate::{
     archive::Catalog,
     clock::Clock,
-    domain::{Partition, PartitionId, StorageSpec},
+    domain::{Partition, PartitionId},
     ledger::Ledger,
 };
-
-/// A storage's description is written anew with every step of a job: its texts may have so many bytes together.
-const LONGEST_STORAGE: usize = 32 << 10;
 
 /// The use cases over what this node serves. Cheap to clone.
 #[derive(Clone)]
@@ -73,17 +71,6 @@ impl Ops {
 
     fn hosted(&self, id: PartitionId) -> Result<&Partition, Error> {
         self.inventory.partition(id)
-    }
-
-    /// The storage that was named, or the partition's own. Nothing is contacted.
-    fn storage(&self, partition: &Partition, named: Option<StorageSpec>) -> Result<StorageSpec, Error> {
-        let storage = named.or_else(|| partition.default_storage.clone());
-        let storage = storage.ok_or(Error::BackupNotEnabled(partition.id))?;
-        if storage.text_len() > LONGEST_STORAGE {
-            return Err(Error::StorageTooLong(LONGEST_STORAGE));
-        }
-        self.catalog.check(&storage)?;
-        Ok(storage)
     }
 
     /// When a job that is accepted now and may take `minutes` times out.

@@ -15,7 +15,7 @@ impl From<Error> for ApiError {
             Error::ServiceNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEServiceDoesNotExist),
             Error::PartitionNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEPartitionNotFound),
             Error::NotPersisted(_) => (StatusCode::BAD_REQUEST, Codes::FabricEInvalidForStatelessServices),
-            Error::BackupNotEnabled(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupNotEnabled),
+            Error::BackupNotEnabled(_) | Error::NoStorage(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupNotEnabled),
             Error::NotEnabledOn(_) | Error::NothingEnabled(_) => {
                 (StatusCode::NOT_FOUND, Codes::FabricEBackupNotEnabled)
             }

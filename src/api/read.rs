@@ -8,7 +8,6 @@ pub(super) use policies::{policy, policy_name};
 
 use super::{
     ApiError,
-    operations::GetPartitionBackupListQuery,
     wire::{
         BackupEntity, BackupStorageDescription, FileShareBackupStorageDescription,
         ManagedIdentityAzureBlobBackupStorageDescription, ManagedIdentityType,
@@ -19,7 +18,7 @@ use crate::{
         ApplicationName, AzureBlob, Credentials, FileShare, ManagedIdentity, ManagedIdentityKind, NameError,
         PartitionId, Secret, ServiceName, StorageSpec,
     },
-    ops::{Page, Query, Scope},
+    ops::{Page, Scope},
 };
 
 /// A storage; `at` is the property it came in.
@@ -98,16 +97,6 @@ fn given_as<T>(value: Option<T>, at: &str) -> Result<T, ApiError> {
 
 fn named<T>(name: Result<T, NameError>, at: &str) -> Result<T, ApiError> {
     name.map_err(|error| ApiError::invalid(format!("{at}: {error}")))
-}
-
-/// The query of a partition's list.
-pub(super) fn list(query: GetPartitionBackupListQuery) -> Query {
-    Query {
-        start: query.start_date_time_filter,
-        end: query.end_date_time_filter,
-        latest: query.latest,
-        page: page(query.continuation_token, query.max_results),
-    }
 }
 
 /// A page; the schema keeps `limit` from being negative.

@@ -6,10 +6,10 @@ use super::{
     ApiError,
     operations::{
         BackupPartitionQuery, CreateBackupPolicyQuery, GetAllEntitiesBackedUpByPolicyQuery,
-        GetApplicationBackupConfigurationInfoQuery, GetApplicationInfoListQuery, GetBackupPolicyListQuery,
-        GetBackupsFromBackupLocationQuery, GetPartitionBackupListQuery, GetPartitionInfoListQuery,
-        GetServiceBackupConfigurationInfoQuery, GetServiceInfoListQuery, Operations, RestorePartitionQuery,
-        UpdateBackupPolicyQuery,
+        GetApplicationBackupConfigurationInfoQuery, GetApplicationBackupListQuery, GetApplicationInfoListQuery,
+        GetBackupPolicyListQuery, GetBackupsFromBackupLocationQuery, GetPartitionBackupListQuery,
+        GetPartitionInfoListQuery, GetServiceBackupConfigurationInfoQuery, GetServiceBackupListQuery,
+        GetServiceInfoListQuery, Operations, RestorePartitionQuery, UpdateBackupPolicyQuery,
     },
     read, tell,
     wire::{
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     domain::PartitionId,
-    ops::{Ops, RestoreRequest},
+    ops::{Ops, Query, RestoreRequest},
 };
 
 /// The service behind the routes.
@@ -98,7 +98,13 @@ impl Operations for Service {
         partition_id: Uuid,
         query: GetPartitionBackupListQuery,
     ) -> Result<PagedBackupInfoList, ApiError> {
-        Ok(tell::backups(self.0.partition_backups(PartitionId(partition_id), read::list(query)).await?))
+        let query = Query {
+            start: query.start_date_time_filter,
+            end: query.end_date_time_filter,
+            latest: query.latest,
+            page: read::page(query.continuation_token, query.max_results),
+        };
+        Ok(tell::backups(self.0.backups(read::partition(partition_id), query).await?))
     }
 
     async fn get_backups_from_backup_location(
@@ -108,7 +114,7 @@ impl Operations for Service {
     ) -> Result<PagedBackupInfoList, ApiError> {
         let scope = read::scope(body.backup_entity)?;
         let storage = read::storage(body.storage, "Storage")?;
-        let query = crate::ops::Query {
+        let query = Query {
             start: body.start_date_time_filter,
             end: body.end_date_time_filter,
             latest: body.latest,
@@ -171,6 +177,20 @@ impl Operations for Service {
         Ok(tell::configurations(self.0.configurations(read::application(&application_id)?, page).await?))
     }
 
+    async fn get_application_backup_list(
+        &self,
+        application_id: String,
+        query: GetApplicationBackupListQuery,
+    ) -> Result<PagedBackupInfoList, ApiError> {
+        let query = Query {
+            start: query.start_date_time_filter,
+            end: query.end_date_time_filter,
+            latest: query.latest,
+            page: read::page(query.continuation_token, query.max_results),
+        };
+        Ok(tell::backups(self.0.backups(read::application(&application_id)?, query).await?))
+    }
+
     async fn enable_service_backup(&self, service_id: String, body: EnableBackupDescription) -> Result<(), ApiError> {
         let name = read::policy_name(&body.backup_policy_name, "BackupPolicyName")?;
         Ok(self.0.enable(read::service(&service_id)?, name).await?)
@@ -199,6 +219,20 @@ impl Operations for Service {
     ) -> Result<PagedBackupConfigurationInfoList, ApiError> {
         let page = read::page(query.continuation_token, query.max_results);
         Ok(tell::configurations(self.0.configurations(read::service(&service_id)?, page).await?))
+    }
+
+    async fn get_service_backup_list(
+        &self,
+        service_id: String,
+        query: GetServiceBackupListQuery,
+    ) -> Result<PagedBackupInfoList, ApiError> {
+        let query = Query {
+            start: query.start_date_time_filter,
+            end: query.end_date_time_filter,
+            latest: query.latest,
+            page: read::page(query.continuation_token, query.max_results),
+        };
+        Ok(tell::backups(self.0.backups(read::service(&service_id)?, query).await?))
     }
 
     async fn enable_partition_backup(&self, partition_id: Uuid, body: EnableBackupDescription) -> Result<(), ApiError> {

@@ -19,12 +19,17 @@ impl Ops {
         if self.is_repeated(id, once.as_ref()).await? {
             return Ok(());
         }
-        let storage = self.storage(partition, named)?;
+        let storage = self.storage(partition, named).await?;
+        let wrote = self.made_for(partition, &storage).await?;
+        let policy = wrote.as_ref().map(|wrote| wrote.policy.clone());
         let (now, deadline) = self.deadline(minutes);
-        let job = BackupJob::new(self.clock.uuid(), now, deadline, BackupTask::new(storage));
+        let task = BackupTask { policy, ..BackupTask::new(storage) };
+        let job = BackupJob::new(self.clock.uuid(), now, deadline, task);
         let accept = |record: &mut PartitionRecord| {
             refuse_if_busy(id, record)?;
             record.backup = Some(job.clone());
+            record.entity = Some(partition.entity());
+            record.wrote.extend(wrote.clone());
             Ok(())
         };
         self.accept(id, now, once.as_ref(), accept).await

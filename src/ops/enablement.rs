@@ -22,11 +22,11 @@ impl Ops {
         if enabled { Ok(()) } else { Err(Error::PolicyNotFound(name)) }
     }
 
-    /// An application may have services of all kinds.
-    fn must_keep_state(&self, entity: &Entity) -> Result<(), Error> {
-        let Some(name) = entity.service() else { return Ok(()) };
-        let persisted = self.inventory.service(name)?.persisted;
-        if persisted { Ok(()) } else { Err(Error::NotPersisted(name.clone())) }
+    /// An application may have services of all kinds. What left the configuration was known for its state.
+    pub(super) fn must_keep_state(&self, entity: &Entity) -> Result<(), Error> {
+        let service = entity.service().and_then(|name| self.inventory.service(name).ok());
+        let stateless = service.filter(|service| !service.persisted);
+        stateless.map_or(Ok(()), |service| Err(Error::NotPersisted(service.name.clone())))
     }
 
     /// Takes away the policy that was put in force on this very target; with `clean`, the backups too that were made for it and

@@ -25,12 +25,18 @@ pub enum Error {
     /// The partition has no state on disk.
     #[error("the service {0} keeps no persisted state, so it can be neither backed up nor restored")]
     NotPersisted(ServiceName),
-    /// No storage was named and none is mapped.
+    /// No storage was named, no policy is in force and none is mapped.
     #[error(
-        "the request names no storage and partition {0} has none by default: \
-         name one in the body, or set backup_storage in the configuration"
+        "the request names no storage, no policy is enabled for partition {0} and it has none by default: \
+         name one in the body, enable a policy, or set backup_storage in the configuration"
     )]
     BackupNotEnabled(PartitionId),
+    /// There is no storage that could be listed.
+    #[error(
+        "no policy is enabled on {0} or on anything in it, and nothing of it has a storage by default: \
+         enable a policy, set backup_storage in the configuration, or name a storage to GetBackupsFromBackupLocation"
+    )]
+    NoStorage(Target),
     /// A requested backup is not finished.
     #[error("a backup of partition {0} is running; GetPartitionBackupProgress tells when it is done")]
     BackupInProgress(PartitionId),

@@ -1,9 +1,10 @@
 use chrono::{DateTime, Utc};
 
-use super::{Error, Ops, Page, Paged};
+use super::{Error, Ops, Page, Paged, Target};
 use crate::{
-    archive::{Filter, Found, Position, Scope},
-    domain::{Failure, PartitionId, StorageSpec, words},
+    archive::{Filter, Found, Listing, Position, Scope},
+    domain::{Entity, Failure, StorageSpec, words},
+    policy,
 };
 
 /// Which of the backups, and which page of them.
@@ -29,15 +30,18 @@ pub enum Item {
 }
 
 impl Ops {
-    /// The backups of a partition in its own storage. One that does not exist yet, since the first backup makes it, has
-    /// none.
-    pub async fn partition_backups(&self, id: PartitionId, query: Query) -> Result<Paged<Item>, Error> {
-        let partition = self.persisted(id)?;
-        let storage = self.storage(partition, None)?;
-        match self.list(&storage, &Scope::Partition(partition.service.clone(), id), query).await {
-            Err(Error::Catalog(error)) if error.is_store_missing() => Ok(Paged { items: Vec::new(), next: None }),
-            listing => listing,
+    /// The backups of what is meant, each partition's in the storage that its backups go to at present. One that does not exist
+    /// yet, since the first backup makes it, has none.
+    pub async fn backups(&self, target: Target, query: Query) -> Result<Paged<Item>, Error> {
+        let entity = self.find(&target).await?.ok_or_else(|| target.unknown())?;
+        self.must_keep_state(&entity)?;
+        let controls = self.ledger.controls().await?;
+        let storages = self.storages(&controls, &entity).await?;
+        if storages.is_empty() && !policy::is_enabled_within(&controls, &entity) {
+            return Err(Error::NoStorage(target));
         }
+        let found = self.catalog.list_in(&storages, &scope(&entity), &filter(query)?).await?;
+        Ok(told(found))
     }
 
     /// The backups of an entity in a storage that the caller names. As in the published service a store that cannot be
@@ -54,11 +58,25 @@ impl Ops {
     }
 
     async fn list(&self, storage: &StorageSpec, scope: &Scope, query: Query) -> Result<Paged<Item>, Error> {
-        let after = query.page.token.as_deref().map(Position::decode).transpose().map_err(|_| Error::Token)?;
-        let limit = usize::try_from(query.page.limit).ok().filter(|limit| *limit > 0);
-        let filter = Filter { start: query.start, end: query.end, latest: query.latest, after, limit };
-        let found = self.catalog.list(storage, scope, &filter).await?;
-        let next = found.next.as_ref().map(Position::encode);
-        Ok(Paged { items: found.items.into_iter().map(Item::Backup).collect(), next })
+        Ok(told(self.catalog.list(storage, scope, &filter(query)?).await?))
+    }
+}
+
+fn filter(query: Query) -> Result<Filter, Error> {
+    let Query { start, end, latest, page } = query;
+    let after = page.token.as_deref().map(Position::decode).transpose().map_err(|_| Error::Token)?;
+    Ok(Filter { start, end, latest, after, limit: page.limit() })
+}
+
+fn told(found: Listing) -> Paged<Item> {
+    let next = found.next.as_ref().map(Position::encode);
+    Paged { items: found.items.into_iter().map(Item::Backup).collect(), next }
+}
+
+fn scope(entity: &Entity) -> Scope {
+    match entity {
+        Entity::Application(name) => Scope::Application(name.clone()),
+        Entity::Service(_, name) => Scope::Service(name.clone()),
+        Entity::Partition(_, service, id) => Scope::Partition(service.clone(), *id),
     }
 }

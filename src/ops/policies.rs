@@ -13,7 +13,7 @@ use crate::{
 pub use secrets::Masked;
 use secrets::{is_masked, unmasked};
 
-use super::LONGEST_STORAGE;
+use super::storage::LONGEST_STORAGE;
 
 impl Ops {
     /// Keeps a new policy; `try_out` is whether its storage has to prove first that it can be used.

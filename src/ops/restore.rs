@@ -44,7 +44,7 @@ impl Ops {
         if self.is_repeated(id, once.as_ref()).await? {
             return Ok(());
         }
-        let storage = self.storage(partition, request.storage)?;
+        let storage = self.storage(partition, request.storage).await?;
         let location = parse_location(&request.location)?;
         let metadata = self.catalog.restorable(&storage, &location).await.map_err(Error::of_backup)?;
         let point = restorable(partition, request.backup, &location, metadata)?;

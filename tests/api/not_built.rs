@@ -11,7 +11,7 @@ use crate::{
     world::CALC,
 };
 
-const BUILT: [&str; 34] = [
+const BUILT: [&str; 36] = [
     "CreateBackupPolicy",
     "UpdateBackupPolicy",
     "DeleteBackupPolicy",
@@ -21,6 +21,8 @@ const BUILT: [&str; 34] = [
     "BackupPartition",
     "GetPartitionBackupProgress",
     "GetPartitionBackupList",
+    "GetApplicationBackupList",
+    "GetServiceBackupList",
     "GetBackupsFromBackupLocation",
     "RestorePartition",
     "GetPartitionRestoreProgress",

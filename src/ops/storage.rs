@@ -1,0 +1,76 @@
+//! In which storage the backups of a partition are: the policy in force says, else the configuration.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{Error, Ops};
+use crate::{
+    archive::Wanted,
+    domain::{Controls, Entity, Partition, PartitionId, Policy, PolicyName, StorageSpec},
+    ledger::Wrote,
+    policy,
+};
+
+/// A storage's description is written anew with every step of a job: its texts may have so many bytes together.
+pub(super) const LONGEST_STORAGE: usize = 32 << 10;
+
+impl Ops {
+    /// The storage that was named, else that of the policy in force, else the partition's own. Nothing is contacted.
+    pub(super) async fn storage(
+        &self,
+        partition: &Partition,
+        named: Option<StorageSpec>,
+    ) -> Result<StorageSpec, Error> {
+        let storage = match named {
+            Some(named) => Some(named),
+            None => self.policy_of(partition).await?.map(|policy| policy.storage),
+        };
+        let storage = storage.or_else(|| partition.default_storage.clone());
+        let storage = storage.ok_or(Error::BackupNotEnabled(partition.id))?;
+        if storage.text_len() > LONGEST_STORAGE {
+            return Err(Error::StorageTooLong(LONGEST_STORAGE));
+        }
+        self.catalog.check(&storage)?;
+        Ok(storage)
+    }
+
+    /// The policy whose backup it is if the partition is backed up to `storage` now: the one in force, if that is its
+    /// own storage, whoever named it.
+    pub(super) async fn made_for(&self, partition: &Partition, storage: &StorageSpec) -> Result<Option<Wrote>, Error> {
+        let Some(policy) = self.policy_of(partition).await? else { return Ok(None) };
+        let store = self.catalog.identity(storage)?;
+        // A policy whose storage cannot be told at present is not known to be of this one.
+        let is_own = self.catalog.identity(&policy.storage).is_ok_and(|own| own == store);
+        Ok(is_own.then_some(Wrote { policy: policy.name, store }))
+    }
+
+    async fn policy_of(&self, partition: &Partition) -> Result<Option<Policy>, Error> {
+        let controls = self.ledger.controls().await?;
+        let Some(effective) = policy::effective(&controls, &partition.entity()) else { return Ok(None) };
+        Ok(self.ledger.policy(&effective.policy).await?.map(|record| record.policy))
+    }
+
+    /// The storages of all partitions in `entity`, configured or remembered, each with those whose storage it is. Only the
+    /// configuration knows the own storage of a partition.
+    pub(super) async fn storages(&self, controls: &Controls, entity: &Entity) -> Result<Vec<Wanted>, Error> {
+        let (mut covered, mut storages) = (BTreeMap::<PolicyName, HashSet<PartitionId>>::new(), Vec::new());
+        for (id, partition) in self.known_partitions().await? {
+            if !entity.covers(&partition) {
+                continue;
+            }
+            match policy::effective(controls, &partition) {
+                Some(effective) => _ = covered.entry(effective.policy).or_default().insert(id),
+                None => storages.extend(self.own_storage(id)),
+            }
+        }
+        for (name, partitions) in covered {
+            let policy = self.ledger.policy(&name).await?.map(|record| record.policy);
+            storages.extend(policy.map(|it| Wanted { spec: it.storage, partitions: Some(partitions) }));
+        }
+        Ok(storages)
+    }
+
+    fn own_storage(&self, id: PartitionId) -> Option<Wanted> {
+        let spec = self.inventory.partition(id).ok()?.default_storage.clone()?;
+        Some(Wanted { spec, partitions: Some([id].into()) })
+    }
+}
