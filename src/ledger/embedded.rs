@@ -230,6 +230,7 @@ mod tests {
         assert_eq!(keys(&store, "b/", Some("b/1"), 1), ["b/2"]);
         assert_eq!(keys(&store, "b/", Some("b/3"), 9), ["b/4"]);
         assert_eq!(keys(&store, "b/", Some("a"), 2), ["b/1", "b/2"]);
+        assert_eq!(keys(&store, "b/1", Some("b/"), 2), ["b/1"]);
         assert_eq!(keys(&store, "b/", Some("c"), 2), [""; 0]);
     }
 

@@ -44,7 +44,7 @@ impl<K: KeyValue> Sealed<K> {
     pub fn over(store: K, key: SealKey) -> Result<Self, LedgerError> {
         let sealed = Self { store, key };
         match sealed.store.get(MARK)? {
-            Some(mark) => drop(sealed.unsealed(MARK, mark)?),
+            Some(mark) => drop(sealed.unsealed(MARK, &mark)?),
             None => sealed.seal_all()?,
         }
         Ok(sealed)
@@ -62,9 +62,9 @@ impl<K: KeyValue> Sealed<K> {
         self.commit(&changes)
     }
 
-    fn unsealed(&self, key: &str, found: Versioned) -> Result<Versioned, LedgerError> {
+    fn unsealed(&self, key: &str, found: &Versioned) -> Result<Versioned, LedgerError> {
         match self.key.unseal(key, &found.value) {
-            Ok(value) => Ok(Versioned { value, ..found }),
+            Ok(value) => Ok(Versioned { revision: found.revision, value }),
             Err(_) => Err(LedgerError::Sealed { key: key.to_owned() }),
         }
     }
@@ -83,12 +83,12 @@ fn holds_sealed(store: &impl KeyValue) -> Result<bool, LedgerError> {
 
 impl<K: KeyValue> KeyValue for Sealed<K> {
     fn get(&self, key: &str) -> Result<Option<Versioned>, LedgerError> {
-        self.store.get(key)?.map(|found| self.unsealed(key, found)).transpose()
+        self.store.get(key)?.map(|found| self.unsealed(key, &found)).transpose()
     }
 
     fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versioned)>, LedgerError> {
         let found = self.store.list(prefix, after, limit)?.into_iter();
-        found.map(|(key, found)| self.unsealed(&key, found).map(|opened| (key, opened))).collect()
+        found.map(|(key, found)| self.unsealed(&key, &found).map(|opened| (key, opened))).collect()
     }
 
     fn commit(&self, changes: &[Change]) -> Result<(), LedgerError> {

@@ -106,9 +106,17 @@ pub(crate) fn live(name: &str, node: &Node, last: usize) -> Vec<String> {
     let status = process.status().unwrap();
     let killed = status.signal() == Some(9);
     assert!(killed || status.success(), "the process was to be killed at moment {last}, but: {status}");
+    assert!(!tells_its_storage(node), "killed at moment {last}, the ledger's file can be read");
     let trace = fs::read_to_string(node.0.join("trace")).unwrap();
     assert_eq!(killed, last <= moments(&trace), "moment {last}");
     trace.lines().map(str::to_owned).collect()
+}
+
+/// Whether the storage of a job can be read in the file of the ledger.
+fn tells_its_storage(node: &Node) -> bool {
+    let (file, share) = (fs::read(node.ledger()).unwrap(), node.share());
+    let share = share.to_str().unwrap().as_bytes();
+    file.windows(share.len()).any(|part| part == share)
 }
 
 pub(crate) fn moments(trace: &str) -> usize {
