@@ -87,7 +87,7 @@ def test_a_timeout_at_its_bounds_is_accepted(lab, timeout):
     assert get(lab, f"{PROGRESS}?{V}&timeout={timeout}").status == 200
 
 
-@pytest.mark.parametrize("target", ["/nowhere", f"/Partitions/{SINGLE.id}", f"/Partitions/{SINGLE.id}/$/Nothing", "/BackupRestore", "/%", "/..%2f.."])
+@pytest.mark.parametrize("target", ["/nowhere", "/Partitions", "/Applications/Lab", f"/Partitions/{SINGLE.id}/$/Nothing", "/BackupRestore", "/%", "/..%2f.."])
 def test_an_unknown_route_is_a_404_in_the_shape_of_every_error(lab, target):
     answer = get(lab, f"{target}?{V}")
     refused(answer, 404, answer.code)
