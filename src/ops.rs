@@ -17,6 +17,7 @@ mod once;
 mod page;
 mod policies;
 mod restore;
+mod retention_plan;
 mod storage;
 mod suspension;
 mod target;
@@ -33,12 +34,14 @@ pub use list::{Item, Query};
 pub use page::{Page, Paged};
 pub use policies::Masked;
 pub use restore::{RestoreProgress, RestoreRequest};
+pub use retention_plan::RetentionPlan;
 pub use target::Target;
 // What answers are made of.
 pub use crate::{
     archive::{Found, Scope},
     job::{BackupJob, RestoreJob, State},
-    policy::Configuration,
+    policy::{Action, Configuration, Hold},
+    retention::{RetentionError, Verdict},
 };
 
 use crate::{
@@ -46,6 +49,7 @@ use crate::{
     clock::Clock,
     domain::{Partition, PartitionId},
     ledger::Ledger,
+    retention::Keeper,
 };
 
 /// The use cases over what this node serves. Cheap to clone.
@@ -54,13 +58,14 @@ pub struct Ops {
     inventory: Arc<Inventory>,
     catalog: Catalog,
     ledger: Ledger,
+    keeper: Keeper,
     clock: Clock,
 }
 
 impl Ops {
     /// The use cases for what is in the inventory.
-    pub fn new(inventory: Inventory, catalog: Catalog, ledger: Ledger, clock: Clock) -> Self {
-        Self { inventory: Arc::new(inventory), catalog, ledger, clock }
+    pub fn new(inventory: Inventory, catalog: Catalog, ledger: Ledger, keeper: Keeper, clock: Clock) -> Self {
+        Self { inventory: Arc::new(inventory), catalog, ledger, keeper, clock }
     }
 
     /// The partition, if this node hosts it and its state can be backed up.

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use super::{ApiError, tell, wire::FabricErrorCodes as Codes};
 use crate::{
     domain::{FailureCode, words},
-    ops::Error,
+    ops::{Error, RetentionError},
 };
 
 impl From<Error> for ApiError {
@@ -43,7 +43,10 @@ impl From<Error> for ApiError {
             Error::Catalog(error) | Error::PolicyStorage(error) => {
                 (store_status(error.code()), tell::code(error.code()))
             }
-            Error::Job(_) | Error::Ledger(_) => return Self::internal(error),
+            Error::Retention(RetentionError::Ledger(_)) | Error::Job(_) | Error::Ledger(_) => {
+                return Self::internal(error);
+            }
+            Error::Retention(error) => (store_status(error.code()), tell::code(error.code())),
         };
         Self::new(status, code, message(&error))
     }

@@ -7,17 +7,18 @@ use super::{
     operations::{
         BackupPartitionQuery, CreateBackupPolicyQuery, GetAllEntitiesBackedUpByPolicyQuery,
         GetApplicationBackupConfigurationInfoQuery, GetApplicationBackupListQuery, GetApplicationInfoListQuery,
-        GetBackupPolicyListQuery, GetBackupsFromBackupLocationQuery, GetPartitionBackupListQuery,
-        GetPartitionInfoListQuery, GetServiceBackupConfigurationInfoQuery, GetServiceBackupListQuery,
-        GetServiceInfoListQuery, Operations, RestorePartitionQuery, UpdateBackupPolicyQuery,
+        GetBackupPolicyListQuery, GetBackupRetentionPlanQuery, GetBackupsFromBackupLocationQuery,
+        GetPartitionBackupListQuery, GetPartitionInfoListQuery, GetServiceBackupConfigurationInfoQuery,
+        GetServiceBackupListQuery, GetServiceInfoListQuery, Operations, RestorePartitionQuery, UpdateBackupPolicyQuery,
     },
     read, tell,
     wire::{
         BackupHealth, BackupPartitionDescription, BackupPolicyDescription, BackupProgressInfo,
         DisableBackupDescription, EnableBackupDescription, GetBackupByStorageQueryDescription,
         PagedApplicationInfoList, PagedBackupConfigurationInfoList, PagedBackupEntityList, PagedBackupInfoList,
-        PagedBackupPolicyDescriptionList, PagedServiceInfoList, PagedServicePartitionInfoList,
-        PartitionBackupConfigurationInfo, RestorePartitionDescription, RestoreProgressInfo, ServicePartitionInfo,
+        PagedBackupPolicyDescriptionList, PagedRetentionVerdictList, PagedServiceInfoList,
+        PagedServicePartitionInfoList, PartitionBackupConfigurationInfo, RestorePartitionDescription,
+        RestoreProgressInfo, ServicePartitionInfo,
     },
 };
 use crate::{
@@ -64,6 +65,16 @@ impl Operations for Service {
     ) -> Result<PagedBackupPolicyDescriptionList, ApiError> {
         let page = read::page(query.continuation_token, query.max_results);
         Ok(tell::policies(self.0.policies(page).await?))
+    }
+
+    async fn get_backup_retention_plan(
+        &self,
+        backup_policy_name: String,
+        query: GetBackupRetentionPlanQuery,
+    ) -> Result<PagedRetentionVerdictList, ApiError> {
+        let name = read::policy_name(&backup_policy_name, "backupPolicyName")?;
+        let page = read::page(query.continuation_token, query.max_results);
+        Ok(tell::retention_plan(self.0.retention_plan(&name, page).await?))
     }
 
     async fn get_all_entities_backed_up_by_policy(

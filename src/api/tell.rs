@@ -4,11 +4,13 @@ mod controls;
 mod health;
 mod inventory;
 mod policies;
+mod retention;
 
 pub(super) use controls::{configurations, partition_configuration};
 pub(super) use health::health;
 pub(super) use inventory::{applications, partition, partitions, services};
 pub(super) use policies::{entities, policies, policy};
+pub(super) use retention::retention_plan;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;

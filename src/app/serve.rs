@@ -57,12 +57,13 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     let engine =
         Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get());
     let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
-    let reconciler = Reconciler::new(engine, catalog.clone(), keeper, ledger.clone(), clock.clone(), settings.rules);
+    let reconciler =
+        Reconciler::new(engine, catalog.clone(), keeper.clone(), ledger.clone(), clock.clone(), settings.rules);
     reconciler.recover().await?;
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);
     let jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
-    let router = api::service(Ops::new(inventory(&settings), catalog, ledger, clock.clone()), clock);
+    let router = api::service(Ops::new(inventory(&settings), catalog, ledger, keeper, clock.clone()), clock);
     if !listener.local_addr()?.ip().is_loopback() {
         tracing::warn!("whoever can reach this address can take and restore backups: there is no authentication yet");
     }

@@ -8,6 +8,7 @@ use crate::{
     },
     job::Illegal,
     ledger::LedgerError,
+    retention::RetentionError,
 };
 
 /// Why a use case was refused or could not be done. The texts are for the caller and say what would be right.
@@ -140,6 +141,9 @@ pub enum Error {
     /// A job moved as it may not.
     #[error("a job cannot be ended")]
     Job(#[from] Illegal),
+    /// A policy's retention could not be planned.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
     /// The ledger failed.
     #[error("the ledger could not be read or written")]
     Ledger(#[from] LedgerError),

@@ -35,13 +35,12 @@ pub(super) fn at(minute: i64) -> DateTime<Utc> {
 fn controls(text: &str) -> Controls {
     let mut controls = Controls::default();
     for (minute, word) in (1..).zip(text.split_whitespace()) {
-        match word.split_once('=') {
-            Some((on, name)) => enable(&mut controls, &entity(on), name, minute),
-            None => {
-                let (on, mark) = word.split_at(word.len() - 1);
-                set_suspended(&mut controls, &entity(on), mark == "!", minute);
-            }
+        if let Some((on, name)) = word.split_once('=') {
+            enable(&mut controls, &entity(on), name, minute);
+            continue;
         }
+        let (on, mark) = word.split_at(word.len() - 1);
+        set_suspended(&mut controls, &entity(on), mark == "!", minute);
     }
     controls
 }

@@ -169,7 +169,9 @@ proptest! {
     ) {
         let of = &EVERYTHING[of];
         let mut controls = Controls::default();
-        before.into_iter().for_each(|act| apply(&mut controls, act, 1));
+        for act in before {
+            apply(&mut controls, act, 1);
+        }
         let (mut always, mut ever) = (expected(&controls, of), expected(&controls, of));
         let (mut got, mut after, mut between) = (Vec::new(), String::new(), between.into_iter());
         loop {
@@ -178,7 +180,9 @@ proptest! {
             let Some(last) = page.last() else { break };
             after = last.position();
             got.extend(page.iter().map(|it| kind(of, &controls, it)));
-            between.next().unwrap_or_default().into_iter().for_each(|act| apply(&mut controls, act, 1));
+            for act in between.next().unwrap_or_default() {
+                apply(&mut controls, act, 1);
+            }
             let now = expected(&controls, of);
             always.retain(|it| now.contains(it));
             ever.extend(now);

@@ -90,7 +90,8 @@ impl TestApp {
             source: Source::directory(self.state(partition.id.0)),
         });
         self.engine = Engine::new(hosted.collect(), catalog.clone(), ledger.clone(), clock.clone(), 4);
-        let ops = Ops::new(world::inventory(self.partitions.clone()), catalog, ledger, clock.clone());
+        let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
+        let ops = Ops::new(world::inventory(self.partitions.clone()), catalog, ledger, keeper, clock.clone());
         self.router = api::service(ops, clock);
     }
 

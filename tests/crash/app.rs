@@ -18,7 +18,7 @@ use fabric_backup::{
     engine::{Engine, Hosted},
     job::{BackupJob, BackupTask, RestoreJob, State},
     ledger::{KeyValue, Ledger},
-    ops::{Inventory, Item, Ops, Query, RestoreRequest},
+    ops::{Inventory, Item, Ops, Query, RestoreRequest, Target},
     reconcile::{Reconciler, Rules},
     retention::Keeper,
     source::Source,
@@ -116,7 +116,9 @@ impl App {
         let ledger = Ledger::over(Watched { store, script });
         let hosted = Hosted { partition: node.partition(), source: Source::directory(node.state()) };
         let engine = Engine::new(vec![hosted], catalog.clone(), ledger.clone(), clock.clone(), 1);
-        let ops = Ops::new(Inventory::new([], [], [node.partition()]), catalog.clone(), ledger.clone(), clock.clone());
+        let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
+        let inventory = Inventory::new([], [], [node.partition()]);
+        let ops = Ops::new(inventory, catalog.clone(), ledger.clone(), keeper, clock.clone());
         Self { node: node.clone(), ops, engine, ledger, catalog, clock, _hand: hand }
     }
 
@@ -179,7 +181,7 @@ impl App {
     /// The backups that a caller sees, oldest first, each proved to bring back a whole tree.
     pub(crate) async fn listed(&self) -> Vec<(BackupPoint, Tree)> {
         let mut listed = Vec::new();
-        for item in self.ops.partition_backups(ID, Query::default()).await.unwrap().items {
+        for item in self.ops.backups(Target::Partition(ID), Query::default()).await.unwrap().items {
             let Item::Backup(found) = item else { panic!("the store cannot be listed") };
             let point = found.point.unwrap();
             let tree = self.bring_back(&point).await;
