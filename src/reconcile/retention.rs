@@ -85,7 +85,7 @@ impl Retentions {
             self.braked.insert(name.clone(), now);
         }
         let after = after(case, result, now);
-        if after != case.remembered { self.ledger.set_retention(name, &after).await } else { Ok(()) }
+        if after == case.remembered { Ok(()) } else { self.ledger.set_retention(name, &after).await }
     }
 }
 
