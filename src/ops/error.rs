@@ -113,7 +113,7 @@ pub enum Error {
     #[error(transparent)]
     PolicyStorage(CatalogError),
     /// A policy's storage was tried out and did not do what backups need.
-    #[error("Storage: with ValidateConnection the storage must pass a trial, and it did not")]
+    #[error("Storage: it did not pass the trial that ValidateConnection asks for, and nothing was stored")]
     Connection(#[source] CatalogError),
     /// No policy was put in force on this very target.
     #[error("no policy is enabled on {0} itself: only what was enabled there can be disabled there")]

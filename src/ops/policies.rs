@@ -99,7 +99,7 @@ impl Ops {
     }
 
     async fn try_out(&self, storage: &StorageSpec) -> Result<(), Error> {
-        self.catalog.open(storage).await.map(drop).map_err(Error::Connection)
+        self.catalog.probe(storage).await.map_err(Error::Connection)
     }
 }
 

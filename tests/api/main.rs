@@ -25,4 +25,5 @@ mod progress;
 mod restart;
 mod restore;
 mod suspend;
+mod validate;
 mod world;
