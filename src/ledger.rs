@@ -17,6 +17,7 @@ mod policies;
 mod records;
 mod retention;
 #[cfg(test)]
+#[path = "ledger/samples_tests.rs"]
 mod samples;
 mod sealed;
 
