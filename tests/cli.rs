@@ -65,7 +65,7 @@ fn shape() -> Vec<Refused> {
             "applications[0].nam",
             "unknown field",
         ),
-        refused("unknown table", "[^retention]\ndays = 1", "retention", "unknown field"),
+        refused("unknown table", "[^retain]\ndays = 1", "retain", "unknown field"),
         refused("wrong type", "max_jobs = ^'4'", "max_jobs", "invalid type"),
         refused(
             "missing key",

@@ -190,8 +190,11 @@ def test_a_body_that_is_too_large_is_refused_in_a_way_that_the_client_understand
 def test_the_codes_in_the_documentation_are_the_codes_reached_here():
     table = [line for line in API_MD.read_text().splitlines() if re.match(r"\| \d{3} \|", line)]
     documented = set(re.findall(r"`(\w*E_\w+)`", "\n".join(table)))
-    reached = set(re.findall(r'refusal\(\s*"(\w+)"', Path(__file__).read_text()))
-    assert reached == documented
+    files = Path(__file__).parent.glob("test_official_client*.py")
+    reached = {code for file in files for code in re.findall(r'refusal\(\s*"(\w+)"', file.read_text())}
+    # Of operations and headers that the published client does not know.
+    ours = {"FABRIC_E_KEY_NOT_FOUND", "FABRIC_E_SEQUENCE_NUMBER_CHECK_FAILED"}
+    assert reached == documented - ours
 
 
 def test_a_request_that_does_not_finish_within_its_timeout_is_ended(api, stalled):
@@ -223,38 +226,3 @@ def test_a_backup_and_a_restore_that_take_longer_than_their_minute_end_as_timeou
     assert "1 minute" in saved.failure_error.message
     assert azurite.blobs(container) == before, "a backup that timed out leaves nothing that could be listed"
     assert state.differences(changed, state.picture(lab.state(LOW))) == [], "a restore that timed out changes nothing"
-
-
-def not_built_calls(api):
-    """The 23 operations that answer 501 today, each called as its documentation says."""
-    policy = models.BackupPolicyDescription(
-        name="Daily",
-        auto_restore_on_data_loss=False,
-        max_incremental_backups=3,
-        schedule=models.FrequencyBasedBackupScheduleDescription(interval="PT10M"),
-        storage=models.FileShareBackupStorageDescription(path="/x"),
-    )
-    yield from (
-        lambda: api.create_backup_policy(policy),
-        lambda: api.delete_backup_policy("Daily"),
-        lambda: api.get_backup_policy_list(),
-        lambda: api.get_backup_policy_by_name("Daily"),
-        lambda: api.get_all_entities_backed_up_by_policy("Daily"),
-        lambda: api.update_backup_policy(policy, "Daily"),
-    )
-    for kind, name in (("application", "Lab"), ("service", "Lab~Single"), ("partition", SINGLE.id)):
-        yield from (
-            lambda kind=kind, name=name: getattr(api, f"enable_{kind}_backup")(name, "Daily"),
-            lambda kind=kind, name=name: getattr(api, f"disable_{kind}_backup")(name, True),
-            lambda kind=kind, name=name: getattr(api, f"disable_{kind}_backup")(name, None),
-            lambda kind=kind, name=name: getattr(api, f"suspend_{kind}_backup")(name),
-            lambda kind=kind, name=name: getattr(api, f"resume_{kind}_backup")(name),
-            lambda kind=kind, name=name: getattr(api, f"get_{kind}_backup_configuration_info")(name),
-        )
-    yield lambda: api.get_application_backup_list("Lab")
-    yield lambda: api.get_service_backup_list("Lab~Single")
-
-
-def test_every_operation_that_is_not_built_yet_says_so(api):
-    for call in not_built_calls(api):
-        refusal("E_NOTIMPL", call)

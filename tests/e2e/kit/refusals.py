@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import UUID
 
 from . import bkmetadata
@@ -18,32 +18,30 @@ from .leniency import Sent
 
 _CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*|\$root|\$logs|\$web")
 _LOCATION = re.compile(r"[^\\/]+[\\/][^\\/]+[\\/][^\\/]+[\\/]\d{4}-\d\d-\d\d \d\d\.\d\d\.\d\d(\.zip)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DURATION = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 _NAME = re.compile(r"fabric:(/(?!\.{1,2}(/|\Z))[^/\\?#~$\x00-\x1f\x7f-\x9f]+)+")
 NOT_BUILT_KINDS = {"DsmsAzureBlobStore", "ManagedIdentityAzureBlobStore"}
-# docs/API.md lists the same.
-BUILT = {
-    "BackupPartition",
-    "GetPartitionBackupProgress",
-    "GetPartitionBackupList",
-    "GetBackupsFromBackupLocation",
-    "RestorePartition",
-    "GetPartitionRestoreProgress",
-}
 
 
-def not_built(operation_id: str, sent: Sent) -> bool:
-    """Whether 501 is the documented answer: the operation, or the kind of storage it names, is not built yet."""
-    storage = _storage(sent)
-    return operation_id not in BUILT or (storage or {}).get("StorageKind") in NOT_BUILT_KINDS
+def not_built(sent: Sent) -> bool:
+    """Whether 501 is the documented answer: the kind of storage it names is not built yet."""
+    return (_storage(sent) or {}).get("StorageKind") in NOT_BUILT_KINDS
 
 
 def reason(shares: "Shares", sent: Sent) -> str | None:
     """The rule that a request breaks although it is valid by its schema; none if there is no such rule."""
     query = {name.lower(): value for name, value in parse_qsl(urlsplit(sent.url).query)}
+    if not _path_is_named(urlsplit(sent.url).path):
+        return "the path names what cannot be named so"
     if query.get("continuationtoken"):
         return "the token is not one that this service gave"
     storage, body = _storage(sent), _body(sent)
     if storage is not None and (found := _storage_reason(shares, storage)):
+        return found
+    if any(not _is_policy_name(body[name]) for name in ("Name", "BackupPolicyName") if name in body):
+        return "no policy can have that name"
+    if "Schedule" in body and (found := _policy_reason(body)):
         return found
     entity = body.get("BackupEntity")
     if isinstance(entity, dict) and not _is_named(entity):
@@ -86,6 +84,49 @@ class Shares:
             return False
         normal = os.path.normpath(path)
         return normal == self.root or normal.startswith(self.root + "/")
+
+
+def _path_is_named(path: str) -> bool:
+    found = re.match(r"/(applications|services|backuprestore/backuppolicies)/([^$]*?)/?(\Z|/(\$|%24)/)", path, re.IGNORECASE)
+    if found is None:
+        return True
+    name = unquote(found.group(2), errors="surrogateescape")
+    if found.group(1).lower().startswith("backup"):
+        return _is_policy_name(name)
+    full = "fabric:/" + name.replace("~", "/")
+    deep = found.group(1).lower() == "applications" or "/" in full.removeprefix("fabric:/")
+    return deep and _NAME.fullmatch(full) is not None and len(name.encode(errors="surrogateescape")) <= 255
+
+
+def _is_policy_name(name: Any) -> bool:
+    return isinstance(name, str) and bool(name.strip()) and len(name.encode(errors="surrogateescape")) <= 1024 and not _CONTROL.search(name)
+
+
+def _policy_reason(policy: dict) -> str | None:
+    schedule, retention = policy["Schedule"], policy.get("RetentionPolicy") or {}
+    if "****" in (json.dumps(policy.get("Storage"))):
+        return "there is no secret to keep"
+    if "Interval" in schedule and not _is_interval(_seconds(schedule["Interval"])):
+        return "the interval is out of bounds"
+    if schedule.get("ScheduleKind") == "TimeBased":
+        if not schedule.get("RunTimes") or schedule.get("ScheduleFrequencyType") == "Invalid":
+            return "the schedule is never due"
+        if schedule.get("ScheduleFrequencyType") == "Weekly" and not schedule.get("RunDays"):
+            return "the schedule is never due"
+    if "RetentionDuration" in retention and not 3600 <= (_seconds(retention["RetentionDuration"]) or 0) <= 10_000 * 365 * 86400:
+        return "the retention is out of bounds"
+    return None
+
+
+def _is_interval(seconds: int | None) -> bool:
+    return seconds is not None and seconds % 60 == 0 and 60 <= seconds <= 15 * 86400
+
+
+def _seconds(duration: Any) -> int | None:
+    """The length of an ISO 8601 duration of whole numbers; a month has 30 days, a year 365."""
+    units = (365 * 86400, 30 * 86400, 7 * 86400, 86400, 3600, 60, 1)
+    found = _DURATION.fullmatch(str(duration))
+    return None if found is None else sum(int(number or 0) * unit for number, unit in zip(found.groups(), units, strict=True))
 
 
 def _storage_reason(shares: Shares, storage: dict) -> str | None:

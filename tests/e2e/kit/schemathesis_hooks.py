@@ -37,12 +37,12 @@ def allowed_by(failure: Failure, case, response) -> str | None:
         document = leniency.Document(operation.schema.raw_schema)
         return "documented leniency" if leniency.is_legal(document, operation.path, sent) else None
     if isinstance(failure, ServerError):
-        return _server_error(operation.definition.raw["operationId"], sent, answer)
+        return _server_error(sent, answer)
     return _refusal(sent, answer) if isinstance(failure, RejectedPositiveData) else None
 
 
-def _server_error(operation_id: str, sent: Sent, answer: tuple) -> str | None:
-    if answer == (501, "E_NOTIMPL") and refusals.not_built(operation_id, sent):
+def _server_error(sent: Sent, answer: tuple) -> str | None:
+    if answer == (501, "E_NOTIMPL") and refusals.not_built(sent):
         return "documented as not built"
     if answer == (500, "FABRIC_E_RESTORE_SAFE_CHECK_FAILED") and refusals.is_no_backup(_SHARES, sent):
         return "no backup lies at the location"
