@@ -59,6 +59,8 @@ fn a_backup_that_is_just_as_old_as_the_duration_is_not_older() {
     let points = points("1 2 3");
     let at = |now| order(&retention(&points, Some(&keeping("P7D", 0)), &Held::default(), now));
     assert_eq!(at(day(9)), NONE);
+    let plan = retention(&points, Some(&keeping("P7D", 0)), &Held::default(), day(9));
+    assert_eq!(held(&plan), ["1: newest", "2: young", "3: young"]);
     assert_eq!(at(day(9) + TimeDelta::milliseconds(1)), [1]);
     assert_eq!(at(day(10)), [1]);
     assert_eq!(at(day(10) + TimeDelta::milliseconds(1)), [2, 1]);
