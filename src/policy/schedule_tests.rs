@@ -109,6 +109,7 @@ fn run(schedule: &Schedule, from: &str, to: &str, takes: TimeDelta, partition: P
         if due.nominal > time(to) {
             return runs;
         }
+        assert!(runs.last().is_none_or(|last: &Due| last.nominal < due.nominal), "due twice: {due:?}");
         started(&mut log, &due);
         succeeded(&mut log, due.at + takes);
         runs.push(due);
