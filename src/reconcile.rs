@@ -95,3 +95,7 @@ impl Reconciler {
         );
     }
 }
+
+#[cfg(test)]
+#[path = "reconcile/world_tests.rs"]
+mod world;

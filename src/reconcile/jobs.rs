@@ -45,7 +45,7 @@ impl Jobs {
         for id in partitions {
             match self.put_in_order(id).await {
                 // Whoever asks for the partition is told so.
-                Err(error @ LedgerError::Decode { .. }) => log_ledger(id, &error),
+                Err(error @ (LedgerError::Decode { .. } | LedgerError::Sealed { .. })) => log_ledger(id, &error),
                 recovered => recovered?,
             }
         }

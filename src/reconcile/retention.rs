@@ -50,7 +50,7 @@ impl Retentions {
     /// What there is to say of a policy; none if it keeps everything, or if it cannot be read, which the scheduler tells.
     async fn case(&self, controls: &Controls, name: &PolicyName) -> Result<Option<Case>, LedgerError> {
         let record = match self.ledger.policy(name).await {
-            Err(LedgerError::Decode { .. }) => return Ok(None),
+            Err(LedgerError::Decode { .. } | LedgerError::Sealed { .. }) => return Ok(None),
             found => found?,
         };
         let Some((record, retention)) = record.and_then(|it| it.policy.retention.map(|retention| (it, retention)))

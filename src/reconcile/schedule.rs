@@ -90,7 +90,7 @@ impl Scheduler {
     /// A policy that cannot be read stops only its own backups.
     async fn policy(&mut self, name: &PolicyName) -> Result<Option<PolicyRecord>, LedgerError> {
         match self.ledger.policy(name).await {
-            Err(error @ LedgerError::Decode { .. }) => {
+            Err(error @ (LedgerError::Decode { .. } | LedgerError::Sealed { .. })) => {
                 if self.unreadable.insert(name.clone()) {
                     tracing::error!(policy = %name, error = words(&error), "no backups are taken for this policy");
                 }
@@ -217,7 +217,7 @@ impl Task for Scheduler {
         for (entity, id) in &self.hosted {
             match self.attend(&in_force, entity, *id, records.get(id)).await {
                 Ok(at) => next = at.map_or(next, |at| next.min(at)),
-                Err(error @ LedgerError::Decode { .. }) => {
+                Err(error @ (LedgerError::Decode { .. } | LedgerError::Sealed { .. })) => {
                     tracing::error!(partition = %id, error = words(&error), "no backups are taken of this partition");
                 }
                 Err(error) => return Err(error),
@@ -226,3 +226,7 @@ impl Task for Scheduler {
         Ok(next)
     }
 }
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;
