@@ -149,3 +149,7 @@ impl Task for Retentions {
         Ok(next)
     }
 }
+
+#[cfg(test)]
+#[path = "retention_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -18,8 +18,8 @@ use crate::{
     archive::{Catalog, Filter, Found, Scope},
     clock::{Clock, ManualClock},
     domain::{
-        ApplicationName, BackupPoint, Days, Entity, FileShare, Interval, Partition, PartitionId, PartitionKind, Policy,
-        PolicyName, Retention, RunTimes, Schedule, ServiceName, Span, StorageSpec,
+        ApplicationName, BackupPoint, Days, Entity, FileShare, Interval, Location, Partition, PartitionId,
+        PartitionKind, Policy, PolicyName, Retention, RunTimes, Schedule, ServiceName, Span, StorageSpec,
     },
     engine::{Engine, Hosted},
     job::{RestoreJob, RestoreTask, State},
@@ -87,7 +87,7 @@ pub(super) struct Node {
     pub(super) catalog: Catalog,
     pub(super) keeper: Keeper,
     pub(super) scheduler: Scheduler,
-    retentions: Retentions,
+    pub(super) retentions: Retentions,
     cleanups: Cleanups,
     ledger: Ledger,
     clock: Clock,
@@ -149,9 +149,14 @@ impl World {
 
     /// A process, before anything is put in order.
     pub(super) fn boot(&self) -> Node {
+        self.boot_with(self.partitions)
+    }
+
+    /// One whose configuration has only the first of them.
+    pub(super) fn boot_with(&self, partitions: u128) -> Node {
         let settings = StoreSettings { share_roots: vec![self.root.path().join("share")], ..StoreSettings::default() };
         let catalog = Catalog::new(Stores::new(settings, self.clock.clone()).observed(self.weather.clone()));
-        let hosted = (1..=self.partitions).map(|number| self.hosted(number)).collect();
+        let hosted = (1..=partitions).map(|number| self.hosted(number)).collect();
         let (ledger, clock) = (self.ledger.clone(), self.clock.clone());
         let engine = Engine::new(hosted, catalog.clone(), ledger.clone(), clock.clone(), 4);
         let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
@@ -208,6 +213,25 @@ impl World {
 
     pub(super) async fn enable(&self, entity: &Entity, policy: &str) {
         assert!(self.ledger.enable(entity, &name(policy), self.now()).await.unwrap());
+    }
+
+    fn object(&self, location: &Location, extension: &str) -> PathBuf {
+        let base = location.0.strip_suffix(".zip").unwrap().replace('\\', "/");
+        self.root.path().join("share").join(base + extension)
+    }
+
+    pub(super) fn write(&self, location: &Location, extension: &str, bytes: &[u8]) {
+        fs::write(self.object(location, extension), bytes).unwrap();
+    }
+
+    /// Whether its data is there.
+    pub(super) fn has(&self, location: &Location) -> bool {
+        self.object(location, ".zip").exists()
+    }
+
+    /// Leaves its data without a commit record.
+    pub(super) fn remove_record(&self, location: &Location) {
+        fs::remove_file(self.object(location, ".bkmetadata")).unwrap();
     }
 
     pub(super) async fn record(&self, number: u128) -> PartitionRecord {
