@@ -97,5 +97,8 @@ impl Reconciler {
 }
 
 #[cfg(test)]
+#[path = "reconcile/soak_tests.rs"]
+mod soak;
+#[cfg(test)]
 #[path = "reconcile/world_tests.rs"]
 mod world;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::drive::Task;
+use super::drive::{IDLE, Task};
 use crate::{
     clock::Clock,
     domain::{Failure, RunFailure, words},
@@ -69,7 +69,7 @@ impl Task for Cleanups {
     const NAME: &'static str = "cleanup";
 
     async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError> {
-        let mut next = self.clock.now() + LATEST;
+        let mut next = self.clock.now() + IDLE;
         for cleanup in self.ledger.cleanups().await? {
             let due = self.due(&cleanup);
             if due > self.clock.now() {

@@ -10,6 +10,8 @@ use crate::{
     ledger::{Ledger, LedgerError},
 };
 
+/// When a task that knows of nothing to come looks again.
+pub(super) const IDLE: TimeDelta = TimeDelta::days(1);
 /// When an activation that failed is made again.
 const AGAIN: TimeDelta = TimeDelta::seconds(5);
 /// The same for one that met a defect of ours.

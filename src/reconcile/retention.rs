@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::drive::Task;
+use super::drive::{IDLE, Task};
 use crate::{
     clock::Clock,
     domain::{Controls, Failure, PolicyName, Retention, RunFailure, Span, words},
@@ -21,8 +21,6 @@ const RETRY_DELAY: TimeDelta = TimeDelta::minutes(1);
 /// How often the time is asked for while it is wrong.
 const BRAKED: TimeDelta = TimeDelta::minutes(10);
 const DAY: Span = Span::days(1);
-/// When the next look is made at the latest.
-const IDLE: TimeDelta = TimeDelta::days(1);
 
 pub(super) struct Retentions {
     keeper: Keeper,

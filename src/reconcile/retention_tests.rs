@@ -30,10 +30,10 @@ async fn ten_hours(partitions: u128) -> (World, Node) {
     (world, node)
 }
 
-async fn set_retention(world: &World, retention: Option<Retention>) {
+async fn set_retention(world: &World, retention: Retention) {
     let now = world.now();
     let change = |record: &mut crate::ledger::PolicyRecord| {
-        record.policy.retention = retention;
+        record.policy.retention = Some(retention);
         record.changed = now;
         Ok::<(), ()>(())
     };
@@ -72,11 +72,11 @@ async fn a_retention_that_is_set_takes_effect_at_once_and_then_by_the_hour() {
 }
 
 #[tokio::test]
-async fn retention_keeps_the_minimum_and_says_which_those_are() {
+async fn retention_stops_at_the_minimum_newest_first_and_says_which_it_keeps_for_that() {
     let (world, mut node) = ten_hours(1).await;
     set_retention(&world, keep("PT1H", 7)).await;
     node.live(&world.hand, start() + DAY * 30).await;
-    assert_eq!(hours(&node.points(&world).await), [4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(hours(&node.points(&world).await), [1, 2, 3, 4, 8, 9, 10]);
     let plan = node.plan("p").await;
     assert!(plan.verdicts.iter().all(|it| it.holds.contains(&Hold::MinimumNumberOfBackups)), "{plan:?}");
 }

@@ -7,9 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::{Rules, drive::Task};
+use super::{
+    Rules,
+    drive::{IDLE, Task},
+};
 use crate::{
     archive::Catalog,
     chain::{self, Conditions},
@@ -20,9 +23,6 @@ use crate::{
     ledger::{Ledger, LedgerError, PartitionRecord, PolicyRecord, Wrote},
     policy::{self, Due},
 };
-
-/// When the next look is made at the latest.
-const IDLE: TimeDelta = TimeDelta::hours(1);
 
 pub(super) struct Scheduler {
     hosted: BTreeMap<Entity, PartitionId>,

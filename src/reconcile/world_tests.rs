@@ -117,8 +117,8 @@ pub(super) fn daily(hour: u32) -> Schedule {
     Schedule::Time(RunTimes::new(Days::Daily, NaiveTime::from_hms_opt(hour, 0, 0)).unwrap())
 }
 
-pub(super) fn keep(duration: &str, minimum: u64) -> Option<Retention> {
-    Some(Retention::new(Span::parse(duration).unwrap(), minimum).unwrap())
+pub(super) fn keep(duration: &str, minimum: u64) -> Retention {
+    Retention::new(Span::parse(duration).unwrap(), minimum).unwrap()
 }
 
 pub(super) fn name(name: &str) -> PolicyName {
@@ -189,14 +189,14 @@ impl World {
             persisted: true,
             default_storage: Some(self.storage()),
         };
-        Hosted { partition, source: Source::directory(&self.root.path().join(number.to_string())) }
+        Hosted { partition, source: Source::directory(self.root.path().join(number.to_string())) }
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
-    pub(super) async fn policy(&self, policy: &str, schedule: Schedule, retention: Option<Retention>) {
+    pub(super) async fn policy(&self, policy: &str, schedule: Schedule, retention: impl Into<Option<Retention>>) {
         let policy = Policy {
             name: name(policy),
             auto_restore_on_data_loss: false,
@@ -204,11 +204,21 @@ impl World {
             schedule,
             storage: self.storage(),
             friendly_name: None,
-            retention,
+            retention: retention.into(),
             compression: None,
             quick_recovery: None,
         };
         assert!(self.ledger.create_policy(&PolicyRecord { policy, changed: self.now() }).await.unwrap());
+    }
+
+    /// Replaces a policy by itself.
+    pub(super) async fn touch(&self, policy: &str) {
+        let now = self.now();
+        let change = |record: &mut PolicyRecord| {
+            record.changed = now;
+            Ok::<(), ()>(())
+        };
+        self.ledger.update_policy(&name(policy), change).await.unwrap().unwrap().unwrap();
     }
 
     pub(super) async fn enable(&self, entity: &Entity, policy: &str) {
