@@ -8,9 +8,13 @@
 //! metadata of a backup, the swap of a restore), so that after a crash the job's owner knows to look whether that write
 //! happened. A deadline has no power any more from there on: a job that says `Timeout` has left nothing visible.
 
+mod meter;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use meter::{Measured, Meter, Stage};
 
 use crate::domain::{BackupPoint, Failure, Location, PolicyName, StorageSpec, Wanted, WhyFull};
 
