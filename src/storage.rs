@@ -53,6 +53,8 @@ pub struct Object {
     pub key: String,
     /// Its length in bytes.
     pub size: u64,
+    /// Another one once its bytes are others, as far as the store tells. Nothing should change an object; a disk or a person can.
+    pub tag: String,
 }
 
 impl Storage {

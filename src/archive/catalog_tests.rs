@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{fs, path::Path};
 
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Catalog, CatalogError, Filter, Wanted};
 use crate::{
     archive::{
-        Scope,
+        Keys, ReadError, Scope,
         testing::{noon, place, store},
     },
     clock::Clock,
@@ -97,4 +97,21 @@ async fn the_catalog_remembers_records_of_a_storage_however_it_is_spelt() {
         catalog.clone().list(&spec(root.path(), name), &scope(), &Filter::default()).await.unwrap();
     }
     assert_eq!(calls.calls().iter().filter(|call| call.verb == Verb::GetRange).count(), 1);
+}
+
+#[tokio::test]
+async fn a_record_that_was_read_and_is_damaged_since_is_not_told_from_memory() {
+    let root = TempDir::new().unwrap();
+    let catalog = Catalog::new(stores(root.path()));
+    let storage = catalog.open(&spec(root.path(), "one")).await.unwrap();
+    store(&storage, &place(), noon(), vec![]).await;
+    let everything = [Wanted { spec: spec(root.path(), "one"), partitions: None }];
+    let listed =
+        async || catalog.list_in(&everything, &scope(), &Filter::default()).await.unwrap().items.remove(0).point;
+    listed().await.unwrap();
+    let record = root.path().join("one").join(&Keys::of(&place().location(noon())).unwrap().metadata);
+    let mut bytes = fs::read(&record).unwrap();
+    bytes[10] ^= 1;
+    fs::write(&record, bytes).unwrap();
+    assert!(matches!(listed().await, Err(ReadError::Metadata { .. })));
 }

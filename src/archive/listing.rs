@@ -158,7 +158,7 @@ fn keep_page(named: &mut Vec<Named>, filter: &Filter) -> Option<Position> {
 /// Reads one record, unless that was done before; none if it was deleted since it was listed.
 async fn read(named: Named, cache: &Cache) -> Result<Option<Found>, CatalogError> {
     let Named { shelf, place, time, location, record } = named;
-    let id = record_id(&shelf.id, &record.key, record.size);
+    let id = record_id(&shelf.id, &record);
     let read = match cache.get(&id, &location) {
         Some(known) => Ok(known),
         None => read_metadata(&shelf.storage, &location)

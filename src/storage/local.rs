@@ -10,7 +10,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read},
     ops::Range,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -166,7 +166,7 @@ impl Directory {
                 waiting.extend(Some(entry.path()).filter(|path| self.may_hold(path, prefix)));
             } else if let Some(key) = self.key_of(&entry.path()).filter(|key| kind.is_file() && key.starts_with(prefix))
             {
-                entry.metadata().map(|facts| found.push(Object { key, size: facts.len() })).or_else(unless_absent)?;
+                entry.metadata().map(|facts| found.push(object(key, &facts))).or_else(unless_absent)?;
             }
         }
         Ok(())
@@ -212,6 +212,11 @@ impl Directory {
 #[derive(Debug, thiserror::Error)]
 #[error("a symbolic link below the file share is not followed")]
 struct LinkOnTheWay;
+
+/// The tag is when the file was last changed, which no program can set.
+fn object(key: String, facts: &fs::Metadata) -> Object {
+    Object { key, size: facts.len(), tag: format!("{}.{}", facts.ctime(), facts.ctime_nsec()) }
+}
 
 fn is_absence(error: &io::Error) -> bool {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};

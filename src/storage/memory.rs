@@ -64,7 +64,7 @@ impl Backend for Memory {
         async move {
             let objects = self.objects();
             let found = objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
-            Ok(found.map(|(key, data)| Object { key: key.clone(), size: data.len() as u64 }).collect())
+            Ok(found.map(|(key, data)| object(key, data)).collect())
         }
         .boxed()
     }
@@ -115,4 +115,8 @@ impl Upload for Unfinished {
     fn abort(self: Box<Self>) -> Answer<'static, ()> {
         async { Ok(()) }.boxed()
     }
+}
+
+fn object(key: &str, data: &Bytes) -> Object {
+    Object { key: key.to_owned(), size: data.len() as u64, tag: String::new() }
 }

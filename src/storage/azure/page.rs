@@ -47,6 +47,8 @@ struct Name {
 struct Properties {
     #[serde(rename = "Content-Length")]
     content_length: u64,
+    #[serde(default)]
+    etag: String,
     /// Accounts with real directories list those too.
     #[serde(default)]
     resource_type: String,
@@ -66,7 +68,7 @@ impl Page {
 fn ours(blob: &Blob) -> Option<Object> {
     let directory = blob.properties.resource_type == "directory";
     let key = checked(&blob.name.text).ok().filter(|_| !blob.name.encoded && !directory)?.to_owned();
-    Some(Object { key, size: blob.properties.content_length })
+    Some(Object { key, size: blob.properties.content_length, tag: blob.properties.etag.clone() })
 }
 
 #[cfg(test)]
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_and_what_is_not_ours_left_out() {
-        let ours = Object { key: "a&b/ <c> Ж".to_owned(), size: 7 };
+        let ours = Object { key: "a&b/ <c> Ж".to_owned(), size: 7, tag: "0x1".to_owned() };
         let page = Page::parse(ANSWER.as_bytes()).unwrap();
         assert_eq!(page, Page { objects: vec![ours], next: Some("more!".to_owned()) });
     }
