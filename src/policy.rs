@@ -14,7 +14,7 @@ pub use cleaning::cleaned;
 pub use configuration::{Configuration, configuration};
 pub use effective::{Effective, effective, is_enabled_within, since, suspension};
 pub use retention::{Action, Held, Hold, Plan, Verdict, retention};
-pub use schedule::{Due, WhyDue, due, failed, started, succeeded};
+pub use schedule::{Due, WhyDue, correct, due, failed, started, succeeded};
 
 #[cfg(test)]
 #[path = "policy/coverage_tests.rs"]

@@ -7,6 +7,7 @@
 //! everybody sees it.
 
 mod cleanup;
+mod correct;
 mod drive;
 mod jobs;
 mod retention;

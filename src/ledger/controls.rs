@@ -108,11 +108,29 @@ impl Ledger {
         }
     }
 
+    /// Whatever was said at a time later than `now`, of an entity or of a policy, was said now. The clock was ahead then.
+    pub async fn correct_times(&self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        for mut control in self.read_all::<Control>(PREFIX).await? {
+            let enabled = control.value.enabled.as_mut().map(|it| &mut it.since);
+            let suspended = control.value.suspension.as_mut().map(|it| &mut it.since);
+            let ahead = enabled.into_iter().chain(suspended).filter(|since| **since > now);
+            if ahead.map(|since| *since = now).count() > 0 {
+                unless_changed(self.write(vec![changed(&control)?]).await)?;
+            }
+        }
+        self.correct_policies(now).await
+    }
+
     async fn read_control(&self, entity: &Entity) -> Result<Record<Control>, LedgerError> {
         let key = key(entity);
         let nothing = Control { entity: entity.clone(), enabled: None, suspension: None };
         Ok(self.read(&key).await?.unwrap_or(Record { key, revision: 0, value: nothing }))
     }
+}
+
+/// Who wrote in between had a clock that is right.
+fn unless_changed(written: Result<(), LedgerError>) -> Result<(), LedgerError> {
+    settled(written).unwrap_or(Ok(()))
 }
 
 /// The change that writes a record, or deletes it when it says nothing any more.

@@ -75,6 +75,22 @@ impl Ledger {
         }
     }
 
+    /// Policies that were changed later than `now` were changed now. One that cannot be read stays as it is.
+    pub(super) async fn correct_policies(&self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        for name in self.controls().await?.enabled.into_values().map(|enabled| enabled.policy) {
+            let change = |record: &mut PolicyRecord| {
+                let is_ahead = record.changed > now;
+                record.changed = record.changed.min(now);
+                if is_ahead { Ok(()) } else { Err(()) }
+            };
+            match self.update_policy(&name, change).await {
+                Err(LedgerError::Decode { .. } | LedgerError::Sealed { .. }) => {}
+                done => drop(done?),
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes a policy that is enabled nowhere, and what is remembered of its retention.
     pub async fn delete_policy(&self, name: &PolicyName) -> Result<Deletion, LedgerError> {
         loop {

@@ -99,6 +99,20 @@ pub fn failed(log: &mut RunLog, at: DateTime<Utc>, why: Failure) {
     }
 }
 
+/// Takes what is remembered as later than `now` for what was just now: the clock was ahead when it was written down, and
+/// until that time comes again no backup would be due. Tells whether there was any. A time that a run was for may be
+/// ahead by the `jitter`.
+pub fn correct(log: &mut RunLog, now: DateTime<Utc>, jitter: Span) -> bool {
+    let before = log.clone();
+    let soonest = |at: DateTime<Utc>| at.min(now);
+    (log.ended, log.succeeded) = (log.ended.map(soonest), log.succeeded.map(soonest));
+    log.nominal = log.nominal.map(|nominal| nominal.min(jitter.after(now)));
+    if let Some(failure) = &mut log.failure {
+        (failure.at, failure.since) = (soonest(failure.at), soonest(failure.since));
+    }
+    *log != before
+}
+
 #[cfg(test)]
 #[path = "schedule_tests.rs"]
 mod tests;

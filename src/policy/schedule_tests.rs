@@ -1,7 +1,7 @@
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc, Weekday};
 use uuid::Uuid;
 
-use super::{Due, WhyDue, due, failed, started, succeeded};
+use super::{Due, WhyDue, correct, due, failed, started, succeeded};
 use crate::domain::{Days, Failure, FailureCode, Interval, PartitionId, RunLog, RunTimes, Schedule, Span};
 
 const PARTITION: PartitionId = PartitionId(Uuid::from_u128(7));
@@ -279,4 +279,31 @@ fn no_time_is_too_early_or_too_late_to_reckon_with() {
 fn after_the_year_9999_comes_another() {
     let daily = at_times(Days::Daily, &["06:00:00"]);
     assert_eq!(nominal(&daily, "9999-12-31T06:00:00Z", &RunLog::default()), time("+10000-01-01T06:00:00Z"));
+}
+
+#[test]
+fn what_is_remembered_of_a_time_that_has_not_come_was_just_now() {
+    let now = time("2024-03-01T12:00:00Z");
+    let (hourly, daily) = (every("PT1H"), at_times(Days::Daily, &["06:00:00"]));
+    let mut log = RunLog { nominal: Some(time("2024-03-31T06:00:00Z")), ..RunLog::default() };
+    succeeded(&mut log, time("2024-03-31T06:00:05Z"));
+    assert!(correct(&mut log, now, span("PT10S")));
+    assert_eq!((log.ended, log.succeeded), (Some(now), Some(now)));
+    assert!(nominal(&hourly, "2024-01-01T00:00:00Z", &log) <= time("2024-03-01T13:00:10Z"));
+    assert_eq!(nominal(&daily, "2024-01-01T00:00:00Z", &log), time("2024-03-02T06:00:00Z"));
+    assert!(!correct(&mut log, now, span("PT10S")), "once is enough");
+
+    failed(&mut log, time("2024-03-31T06:00:05Z"), failure());
+    assert!(correct(&mut log, now, none()));
+    let retry = due(&hourly, time("2024-01-01T00:00:00Z"), &log, PARTITION, none());
+    assert_eq!((retry.at, retry.why), (time("2024-03-01T12:01:00Z"), WhyDue::Retry(1)));
+}
+
+#[test]
+fn what_is_remembered_of_the_past_and_a_time_ahead_by_jitter_stay() {
+    let mut log = RunLog { nominal: Some(time("2024-03-01T06:00:00Z")), ..RunLog::default() };
+    failed(&mut log, time("2024-03-01T05:59:52Z"), failure());
+    let before = log.clone();
+    assert!(!correct(&mut log, time("2024-03-01T05:59:53Z"), span("PT10S")));
+    assert_eq!(log, before);
 }

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Rules,
+    correct::correct,
     drive::{IDLE, Task},
 };
 use crate::{
@@ -65,6 +66,8 @@ enum Decision {
     Start(Due),
     /// A backup runs that is none of the policy in force.
     Cancel,
+    /// Its record tells of times that have not come.
+    Correct,
 }
 
 impl Scheduler {
@@ -74,6 +77,17 @@ impl Scheduler {
     }
 
     async fn in_force(&mut self) -> Result<InForce, LedgerError> {
+        let now = self.clock.now();
+        let mut in_force = self.read_in_force().await?;
+        if in_force.is_ahead_of(now) {
+            tracing::warn!("the clock was set back; what was said of the schedules later than now counts from now");
+            self.ledger.correct_times(now).await?;
+            in_force = self.read_in_force().await?;
+        }
+        Ok(in_force)
+    }
+
+    async fn read_in_force(&mut self) -> Result<InForce, LedgerError> {
         let controls = self.ledger.controls().await?;
         let names: BTreeSet<&PolicyName> = controls.enabled.values().map(|enabled| &enabled.policy).collect();
         let mut policies = BTreeMap::new();
@@ -102,6 +116,9 @@ impl Scheduler {
 
     /// What is to be done about a partition; `record` is none before anything happened to it.
     fn decide(&self, in_force: &InForce, entity: &Entity, record: Option<&PartitionRecord>) -> Decision {
+        if record.is_some_and(|record| correct(&mut record.clone(), self.clock.now(), self.rules.jitter)) {
+            return Decision::Correct;
+        }
         let covered = in_force.covered(entity);
         let running = record.and_then(|record| record.scheduled.as_ref()).filter(|job| job.state.is_active());
         if let Some(job) = running {
@@ -142,7 +159,9 @@ impl Scheduler {
         match decision {
             Decision::Nothing(_) => Ok(None),
             Decision::Wait(due) => Ok(Some(due.at)),
-            Decision::Start(_) | Decision::Cancel => self.change(in_force, entity, id).await.map(|()| None),
+            Decision::Start(_) | Decision::Cancel | Decision::Correct => {
+                self.change(in_force, entity, id).await.map(|()| None)
+            }
         }
     }
 
@@ -159,11 +178,18 @@ impl Scheduler {
                 record.scheduled.as_mut().ok_or(())?.cancelled = true;
                 Ok(Decision::Cancel)
             }
+            Decision::Correct => {
+                correct(record, now, self.rules.jitter);
+                Ok(Decision::Correct)
+            }
             Decision::Nothing(_) | Decision::Wait(_) => Err(()),
         };
         match self.ledger.update_partition(id, now, change).await? {
             Ok(Decision::Start(due)) => {
                 tracing::info!(partition = %id, %job, why = ?due.why, nominal = %due.nominal, "a backup is due");
+            }
+            Ok(Decision::Correct) => {
+                tracing::warn!(partition = %id, "the clock was set back; what was remembered as later is taken for now");
             }
             Ok(_) => tracing::info!(partition = %id, "a backup by schedule is cancelled: its policy is not in force"),
             Err(()) => {}
@@ -200,6 +226,14 @@ fn wanted(record: &PartitionRecord, covered: Covered<'_>, store: &StoreId) -> Wa
 }
 
 impl InForce {
+    /// Whether anything of it was said at a time that has not come: the clock was ahead then.
+    fn is_ahead_of(&self, now: DateTime<Utc>) -> bool {
+        let enabled = self.controls.enabled.values().map(|it| it.since);
+        let suspended = self.controls.suspended.values().map(|it| it.since);
+        let changed = self.policies.values().map(|it| it.record.changed);
+        enabled.chain(suspended).chain(changed).any(|since| since > now)
+    }
+
     fn covered(&self, entity: &Entity) -> Option<Covered<'_>> {
         let by = self.policies.get(&policy::effective(&self.controls, entity)?.policy)?;
         let since = policy::since(&self.controls, entity, by.record.changed)?;

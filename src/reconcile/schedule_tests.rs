@@ -207,3 +207,50 @@ async fn years_of_a_daily_schedule_have_a_backup_every_day_leap_days_too() {
     let kept: Vec<_> = node.points(&world).await.iter().map(|point| point.created).collect();
     assert_eq!(kept, runs[731 - 91..]);
 }
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_and_is_set_right_stops_no_schedule() {
+    for schedule in [every("PT1H"), daily(1)] {
+        let world = World::new(1, start());
+        world.hand.jump(TimeDelta::days(30));
+        world.policy("p", schedule, None).await;
+        world.enable(&partition(1), "p").await;
+        let mut node = world.start().await;
+        node.live(&world.hand, world.now() + HOUR * 2).await;
+        assert!(done(&world.record(1).await).is_some());
+        world.hand.jump(TimeDelta::days(-30));
+        let next = node.settle().await;
+        assert!(next <= start() + TimeDelta::days(1) + HOUR, "{next}");
+        node.live(&world.hand, start() + HOUR * 26).await;
+        let record = world.record(1).await;
+        let last = record.runs.succeeded.unwrap();
+        assert!(last > start() + HOUR * 24 && last <= world.now(), "{last}");
+        assert!(matches!(wanted(&record), Wanted::Incremental(_)) || last == start() + HOUR * 25);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_while_the_clock_was_ahead_is_tried_again_a_minute_after_it_is_set_right() {
+    let world = hourly(1).await;
+    let mut node = world.start().await;
+    world.hand.jump(TimeDelta::days(30));
+    world.weather.one_in.store(1, Ordering::Relaxed);
+    node.settle().await;
+    assert_eq!(world.record(1).await.runs.failures, 1);
+    world.weather.one_in.store(0, Ordering::Relaxed);
+    world.hand.jump(TimeDelta::days(-30));
+    assert_eq!(node.settle().await, start() + TimeDelta::minutes(1));
+}
+
+#[tokio::test]
+async fn a_loss_that_was_noted_by_a_clock_that_was_ahead_can_be_consented_to() {
+    let world = hourly(1).await;
+    let mut node = world.start().await;
+    let loss = DataLoss { since: world.now() + HOUR, found: "nothing".into() };
+    world.change(1, |record| record.data_loss = Some(loss.clone())).await;
+    node.settle().await;
+    let job = BackupJob::new(world.clock.uuid(), world.now(), world.now() + HOUR, BackupTask::new(world.storage()));
+    world.change(1, |record| record.backup = Some(job.clone())).await;
+    node.settle().await;
+    assert_eq!(world.record(1).await.data_loss, None);
+}
