@@ -90,6 +90,24 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// The same, but for no longer than `most`, whatever the wall clock is set to meanwhile.
+    pub async fn sleep_until_or(&self, deadline: DateTime<Utc>, most: TimeDelta) {
+        let latest = self.elapsed() + most;
+        match &self.0 {
+            Kind::System => {
+                let most = most.to_std().unwrap_or(Duration::ZERO);
+                drop(tokio::time::timeout(most, sleep_in_steps(deadline)).await);
+            }
+            Kind::Manual { now, .. } => {
+                if now.clone().wait_for(|now| now.wall >= deadline || now.elapsed >= latest).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
 /// The wall clock can be set while we sleep, so no single sleep is longer than this.
 const LONGEST_SLEEP: TimeDelta = TimeDelta::seconds(60);
 

@@ -12,6 +12,8 @@ use crate::{
 
 /// When a task that knows of nothing to come looks again.
 pub(super) const IDLE: TimeDelta = TimeDelta::days(1);
+/// So long at most does a task sleep: the clock may have been set meanwhile, and the time that it waits for have moved.
+const LOOK: TimeDelta = TimeDelta::minutes(1);
 /// When an activation that failed is made again.
 const AGAIN: TimeDelta = TimeDelta::seconds(5);
 /// The same for one that met a defect of ours.
@@ -37,7 +39,7 @@ impl Driver {
         Self { ledger, clock }
     }
 
-    /// Activates `task` now, whenever the ledger changes and when it said, until told to stop.
+    /// Activates `task` now, whenever the ledger changes, when it said, and every minute, until told to stop.
     pub(super) async fn run(&self, mut task: impl Task, mut stop: watch::Receiver<bool>) {
         let mut changes = self.ledger.watch();
         let work = async {
@@ -47,7 +49,7 @@ impl Driver {
                 let next = self.activate(&mut task).await;
                 tokio::select! {
                     _ = changes.changed() => {}
-                    () = self.clock.sleep_until(next) => {}
+                    () = self.clock.sleep_until_or(next, LOOK) => {}
                 }
             }
         };
@@ -72,3 +74,7 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "drive_tests.rs"]
+mod tests;

@@ -34,6 +34,8 @@ impl Task for Upkeep {
 
     async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError> {
         let now = self.clock.now();
+        // A clock that was set back must not put them off.
+        (self.look, self.forget) = (self.look.min(now + LOST), self.forget.min(now + FORGET));
         if self.look <= now {
             self.look = now + LOST;
             self.engine.retry_data_loss().await?;
