@@ -10,6 +10,7 @@
 mod cleanup;
 mod controls;
 mod embedded;
+mod in_force;
 mod key;
 mod once;
 mod partition;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 
 pub use cleanup::Cleanup;
 pub use embedded::Embedded;
+pub use in_force::{Basis, InForce};
 pub use key::{KeyError, KeyFile, SealKey};
 pub use once::{Once, Outcome};
 pub use partition::{PartitionRecord, Wrote};
@@ -111,8 +113,19 @@ pub struct Change {
     pub key: String,
     /// The revision that it must still have.
     pub seen: Revision,
-    /// What it shall be; none deletes it.
-    pub value: Option<Vec<u8>>,
+    /// What it shall be.
+    pub becomes: Becomes,
+}
+
+/// What a record shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Becomes {
+    /// This.
+    Value(Vec<u8>),
+    /// Gone.
+    Gone,
+    /// What it is, its revision too: it is only looked at.
+    Same,
 }
 
 /// What a ledger store must do. Blocking.

@@ -1,5 +1,7 @@
 //! One record a set of backups that is to be deleted because their policy was disabled so.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -24,10 +26,13 @@ pub struct Cleanup {
     pub store: StoreId,
     /// Of which partitions.
     pub partitions: Vec<Entity>,
-    /// Backups made later are not meant.
+    /// Backups made later are not meant, but for those of `jobs`.
     pub requested: DateTime<Utc>,
     /// Why it is not done yet, if it was tried.
     pub failure: Option<RunFailure>,
+    /// The backups of the policy that had been accepted and were perhaps not over; none until they were looked for.
+    #[serde(default)]
+    pub jobs: Option<BTreeSet<Uuid>>,
 }
 
 impl Ledger {
@@ -38,9 +43,18 @@ impl Ledger {
 
     /// Remembers how a try went that did not do it.
     pub async fn fail_cleanup(&self, id: Uuid, failure: &RunFailure) -> Result<(), LedgerError> {
+        self.change_cleanup(id, |cleanup| cleanup.failure = Some(failure.clone())).await
+    }
+
+    /// Remembers which jobs it has to wait for.
+    pub async fn note_cleanup_jobs(&self, id: Uuid, jobs: &BTreeSet<Uuid>) -> Result<(), LedgerError> {
+        self.change_cleanup(id, |cleanup| cleanup.jobs = Some(jobs.clone())).await
+    }
+
+    async fn change_cleanup(&self, id: Uuid, change: impl Fn(&mut Cleanup)) -> Result<(), LedgerError> {
         loop {
             let Some(mut record) = self.read::<Cleanup>(&key(id)).await? else { return Ok(()) };
-            record.value.failure = Some(failure.clone());
+            change(&mut record.value);
             let change = put(&record.key, record.revision, &record.value)?;
             if let Some(done) = settled(self.write(vec![change]).await) {
                 return done;

@@ -2,11 +2,13 @@
 //!
 //! Both are in one record so that all of it is seen at one moment, and so that nothing is left when nothing is said.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Change, Ledger, LedgerError,
+    Basis, Change, Ledger, LedgerError, Revision,
     cleanup::{self, Cleanup},
     records::{Record, delete, put, settled},
 };
@@ -23,12 +25,18 @@ struct Control {
 impl Ledger {
     /// All that is enabled and suspended.
     pub async fn controls(&self) -> Result<Controls, LedgerError> {
-        let mut all = Controls::default();
-        for Record { value: Control { entity, enabled, suspension }, .. } in self.read_all(PREFIX).await? {
+        Ok(self.controls_seen().await?.0)
+    }
+
+    /// The same, and the revision of each record.
+    pub(super) async fn controls_seen(&self) -> Result<(Controls, BTreeMap<String, Revision>), LedgerError> {
+        let (mut all, mut seen) = (Controls::default(), BTreeMap::new());
+        for Record { key, revision, value: Control { entity, enabled, suspension } } in self.read_all(PREFIX).await? {
             all.suspended.extend(suspension.map(|suspension| (entity.clone(), suspension)));
             all.enabled.extend(enabled.map(|enabled| (entity, enabled)));
+            seen.insert(key, revision);
         }
-        Ok(all)
+        Ok((all, seen))
     }
 
     /// Puts a policy in force on an entity, instead of one that may be there. False: there is no such policy.
@@ -50,18 +58,18 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Takes away from an entity what is `seen` to be in force on it, and remembers what has to be cleaned up. False: it is not in
-    /// force any more.
+    /// Takes away from an entity what is `seen` to be in force on it, and remembers what has to be cleaned up, with what that
+    /// was decided on. False: something of it is not any more what it was, and nothing is written.
     pub async fn disable(
         &self,
         entity: &Entity,
         seen: &Enabled,
-        cleanup: Option<&Cleanup>,
+        cleanup: Option<(&Cleanup, &Basis)>,
     ) -> Result<bool, LedgerError> {
         loop {
             match self.try_disable(entity, seen, cleanup).await {
                 Err(LedgerError::Conflict { key: changed }) if changed == key(entity) => {}
-                done => return done,
+                done => return settled(done).unwrap_or(Ok(false)),
             }
         }
     }
@@ -70,7 +78,7 @@ impl Ledger {
         &self,
         entity: &Entity,
         seen: &Enabled,
-        cleanup: Option<&Cleanup>,
+        cleanup: Option<(&Cleanup, &Basis)>,
     ) -> Result<bool, LedgerError> {
         let mut control = self.read_control(entity).await?;
         if control.value.enabled.as_ref() != Some(seen) {
@@ -78,7 +86,8 @@ impl Ledger {
         }
         control.value.enabled = None;
         let mut changes = vec![changed(&control)?];
-        if let Some(cleanup) = cleanup {
+        if let Some((cleanup, basis)) = cleanup {
+            changes.extend(basis.checks().filter(|check| check.key != control.key));
             changes.push(put(&cleanup::key(cleanup.id), 0, cleanup)?);
         }
         self.write(changes).await?;
@@ -144,7 +153,7 @@ fn changed(control: &Record<Control>) -> Result<Change, LedgerError> {
 const PREFIX: &str = "control/";
 
 /// No name has a tab, so that the level can never be taken for a part of one.
-fn key(entity: &Entity) -> String {
+pub(super) fn key(entity: &Entity) -> String {
     let level = match entity.level() {
         Level::Application => 'a',
         Level::Service => 's',

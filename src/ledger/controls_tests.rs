@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::{
     domain::{ApplicationName, Enabled, Entity, PartitionId, ServiceName, StoreId, Suspension},
     ledger::{
-        Cleanup, Deletion, Embedded, Ledger, LedgerError,
+        Basis, Cleanup, Deletion, Embedded, Ledger,
         samples::{name, policy, storage},
     },
 };
@@ -55,6 +55,7 @@ fn cleanup(id: u128) -> Cleanup {
         partitions: vec![partition("fabric:/App", "fabric:/App/Svc", 7)],
         requested: START,
         failure: None,
+        jobs: None,
     }
 }
 
@@ -78,7 +79,7 @@ async fn only_what_was_seen_is_disabled() {
     let (ledger, app) = (with_policies().await, application("fabric:/App"));
     ledger.enable(&app, &name("p"), at(1)).await.unwrap();
     for other in [enabled("q", 1), enabled("p", 2)] {
-        assert!(!ledger.disable(&app, &other, Some(&cleanup(1))).await.unwrap());
+        assert!(!ledger.disable(&app, &other, Some((&cleanup(1), &Basis::default()))).await.unwrap());
     }
     assert_eq!(ledger.cleanups().await.unwrap(), []);
     assert!(ledger.disable(&app, &enabled("p", 1), None).await.unwrap());
@@ -90,7 +91,8 @@ async fn only_what_was_seen_is_disabled() {
 async fn of_many_who_disable_one_mapping_one_leaves_its_cleanup() {
     let (ledger, app) = (with_policies().await, application("fabric:/App"));
     ledger.enable(&app, &name("p"), at(1)).await.unwrap();
-    let disable = async |id| ledger.disable(&app, &enabled("p", 1), Some(&cleanup(id))).await.unwrap();
+    let disable =
+        async |id| ledger.disable(&app, &enabled("p", 1), Some((&cleanup(id), &Basis::default()))).await.unwrap();
     let done = join_all((0..20).map(disable)).await;
     assert_eq!(done.iter().filter(|done| **done).count(), 1);
     assert_eq!(ledger.cleanups().await.unwrap().len(), 1);
@@ -121,9 +123,11 @@ async fn a_cleanup_whose_id_is_taken_disables_nothing() {
         ledger.enable(app, &name("p"), at(1)).await.unwrap();
     }
     let seen = enabled("p", 1);
-    assert!(ledger.disable(&application("fabric:/Other"), &seen, Some(&cleanup(1))).await.unwrap());
-    let refused = ledger.disable(&app, &seen, Some(&cleanup(1))).await;
-    assert!(matches!(refused, Err(LedgerError::Conflict { .. })));
+    assert!(
+        ledger.disable(&application("fabric:/Other"), &seen, Some((&cleanup(1), &Basis::default()))).await.unwrap()
+    );
+    let refused = ledger.disable(&app, &seen, Some((&cleanup(1), &Basis::default()))).await;
+    assert!(!refused.unwrap());
     assert_eq!(ledger.controls().await.unwrap().enabled[&app], seen);
 }
 
@@ -131,7 +135,7 @@ async fn a_cleanup_whose_id_is_taken_disables_nothing() {
 async fn a_cleanup_stays_with_its_failure_until_it_is_finished() {
     let (ledger, app) = (with_policies().await, application("fabric:/App"));
     ledger.enable(&app, &name("p"), at(1)).await.unwrap();
-    ledger.disable(&app, &enabled("p", 1), Some(&cleanup(1))).await.unwrap();
+    ledger.disable(&app, &enabled("p", 1), Some((&cleanup(1), &Basis::default()))).await.unwrap();
     assert_eq!(ledger.delete_policy(&name("p")).await.unwrap(), Deletion::Deleted);
     assert_eq!(ledger.cleanups().await.unwrap(), [cleanup(1)]);
     for _ in 0..2 {
@@ -216,4 +220,32 @@ async fn entities_with_names_alike_are_not_mixed_up() {
         assert!(ledger.disable(entity, &enabled("p", minute), None).await.unwrap());
     }
     assert_eq!(ledger.controls().await.unwrap().suspended.len(), all.len());
+}
+
+#[tokio::test]
+async fn a_policy_is_not_disabled_on_what_was_seen_of_others_if_that_changed() {
+    let (app, svc) = (application("fabric:/App"), service("fabric:/App", "fabric:/App/Svc"));
+    let it = partition("fabric:/App", "fabric:/App/Svc", 7);
+    for change in ["nothing", "enabled above", "suspended", "replaced", "enabled elsewhere"] {
+        let ledger = with_policies().await;
+        ledger.enable(&svc, &name("p"), at(1)).await.unwrap();
+        let before = ledger.in_force().await.unwrap();
+        match change {
+            "enabled above" => assert!(ledger.enable(&app, &name("p"), at(2)).await.unwrap()),
+            "suspended" => ledger.suspend(&app, at(2)).await.unwrap(),
+            "replaced" => {
+                let change = |_: &mut crate::ledger::PolicyRecord| Ok::<(), ()>(());
+                ledger.update_policy(&name("p"), change).await.unwrap().unwrap().unwrap();
+            }
+            "enabled elsewhere" => {
+                assert!(ledger.enable(&application("fabric:/Other"), &name("q"), at(2)).await.unwrap());
+            }
+            _ => {}
+        }
+        let basis = before.basis([&it]);
+        let disabled = ledger.disable(&svc, &enabled("p", 1), Some((&cleanup(1), &basis))).await.unwrap();
+        assert_eq!(disabled, ["nothing", "enabled elsewhere"].contains(&change), "{change}");
+        assert_eq!(ledger.cleanups().await.unwrap().is_empty(), !disabled);
+        assert_eq!(ledger.controls().await.unwrap().enabled.contains_key(&svc), !disabled);
+    }
 }

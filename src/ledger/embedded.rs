@@ -13,7 +13,7 @@ use redb::{
     backends::{FileBackend, InMemoryBackend},
 };
 
-use super::{Change, KeyValue, LedgerError, Revision, Versioned};
+use super::{Becomes, Change, KeyValue, LedgerError, Revision, Versioned};
 
 const RECORDS: TableDefinition<&str, (u64, &[u8])> = TableDefinition::new("records");
 /// One row: the revision of the latest commit.
@@ -135,13 +135,14 @@ fn replace(database: &Database, changes: &[Change]) -> Result<Result<(), String>
         let (mut records, mut latest) = (write.open_table(RECORDS)?, write.open_table(LATEST)?);
         let revision = latest.get(())?.map_or(0, |latest| latest.value()) + 1;
         latest.insert((), revision)?;
-        for Change { key, seen, value } in changes {
+        for Change { key, seen, becomes } in changes {
             if records.get(key.as_str())?.map_or(0, |record| record.value().0) != *seen {
                 return Ok(Err(key.clone()));
             }
-            match value {
-                Some(value) => drop(records.insert(key.as_str(), (revision, value.as_slice()))?),
-                None => drop(records.remove(key.as_str())?),
+            match becomes {
+                Becomes::Value(value) => drop(records.insert(key.as_str(), (revision, value.as_slice()))?),
+                Becomes::Gone => drop(records.remove(key.as_str())?),
+                Becomes::Same => {}
             }
         }
     }
@@ -188,14 +189,15 @@ mod tests {
     use redb::{Database, StorageBackend, backends::InMemoryBackend};
 
     use super::Embedded;
-    use crate::ledger::{Change, KeyValue, LedgerError, Revision};
+    use crate::ledger::{Becomes, Change, KeyValue, LedgerError, Revision};
 
     fn put(store: &Embedded, key: &str, seen: Revision, value: &[u8]) -> Result<(), LedgerError> {
         store.commit(&[change(key, seen, Some(value))])
     }
 
     fn change(key: &str, seen: Revision, value: Option<&[u8]>) -> Change {
-        Change { key: key.to_owned(), seen, value: value.map(<[u8]>::to_vec) }
+        let becomes = value.map_or(Becomes::Gone, |value| Becomes::Value(value.to_vec()));
+        Change { key: key.to_owned(), seen, becomes }
     }
 
     fn keys(store: &Embedded, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
@@ -243,6 +245,20 @@ mod tests {
         assert_eq!(keys(&store, "", None, usize::MAX), ["a"]);
         store.commit(&[change("b", 0, Some(b"new")), change("a", 1, None)]).unwrap();
         assert_eq!(keys(&store, "", None, usize::MAX), ["b"]);
+    }
+
+    #[test]
+    fn a_record_that_is_only_looked_at_stays_as_it_is_and_must_be_as_it_was_seen() {
+        let store = Embedded::in_memory().unwrap();
+        put(&store, "a", 0, b"one").unwrap();
+        let same = |seen| Change { key: "a".to_owned(), seen, becomes: Becomes::Same };
+        store.commit(&[same(1), change("b", 0, Some(b"new"))]).unwrap();
+        assert_eq!(store.get("a").unwrap().unwrap().revision, 1);
+        for (stale, key) in [(same(2), "a"), (Change { key: "b".to_owned(), ..same(0) }, "b")] {
+            let refused = store.commit(&[stale, change("c", 0, Some(b"new"))]);
+            assert!(matches!(refused, Err(LedgerError::Conflict { key: found }) if found == key));
+        }
+        assert_eq!(keys(&store, "", None, usize::MAX), ["a", "b"]);
     }
 
     #[test]

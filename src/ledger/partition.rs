@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Change, KeyValue, Ledger, LedgerError, Once, Outcome, Versioned,
+    Basis, Change, KeyValue, Ledger, LedgerError, Once, Outcome, Versioned,
     records::{Record, decode, put, settled},
 };
 use crate::{
@@ -142,21 +142,48 @@ impl Ledger {
         }
     }
 
+    /// [`Ledger::update_partition`] for a decision that rests on other records. None: one of them is not any more what it
+    /// was, and nothing is written.
+    pub async fn update_partition_on<R, E>(
+        &self,
+        basis: &Basis,
+        id: PartitionId,
+        now: DateTime<Utc>,
+        mut change: impl FnMut(&mut PartitionRecord) -> Result<R, E>,
+    ) -> Result<Option<Result<R, E>>, LedgerError> {
+        loop {
+            match self.write_update(id, now, &mut change, basis.checks().collect()).await {
+                Err(LedgerError::Conflict { key: changed }) if changed == key(id) => {}
+                done => return settled(done).transpose(),
+            }
+        }
+    }
+
     /// None: somebody else wrote in between. `more` is written with the record.
     async fn try_update<R, E>(
         &self,
         id: PartitionId,
         now: DateTime<Utc>,
         change: &mut impl FnMut(&mut PartitionRecord) -> Result<R, E>,
-        mut more: Vec<Change>,
+        more: Vec<Change>,
     ) -> Result<Option<Result<R, E>>, LedgerError> {
+        settled(self.write_update(id, now, change, more).await).transpose()
+    }
+
+    async fn write_update<R, E>(
+        &self,
+        id: PartitionId,
+        now: DateTime<Utc>,
+        change: &mut impl FnMut(&mut PartitionRecord) -> Result<R, E>,
+        mut more: Vec<Change>,
+    ) -> Result<Result<R, E>, LedgerError> {
         let Record { key, revision, value: mut record } = self.read_or_first_seen(id, now).await?;
         let result = match change(&mut record) {
             Ok(result) => result,
-            Err(refusal) => return Ok(Some(Err(refusal))),
+            Err(refusal) => return Ok(Err(refusal)),
         };
         more.push(put(&key, revision, &record)?);
-        settled(self.write(more).await).transpose().map(|done| done.map(|()| Ok(result)))
+        self.write(more).await.map(|()| Ok(result))
     }
 
     /// [`Ledger::update_partition`], but a request that was done before is recognised and not done again. What was refused is
@@ -245,7 +272,7 @@ mod tests {
     use crate::{
         domain::{AzureBlob, PartitionId, Secret, StorageSpec},
         job::{BackupJob, BackupTask},
-        ledger::{Change, Embedded, Ledger, LedgerError},
+        ledger::{Becomes, Change, Embedded, Ledger, LedgerError},
     };
 
     const ID: PartitionId = PartitionId(Uuid::from_u128(7));
@@ -300,7 +327,7 @@ mod tests {
         let ledger = ledger();
         ledger.change_partition(ID, DateTime::UNIX_EPOCH, |record| record.backup = Some(job())).await.unwrap();
         let other = PartitionId(Uuid::from_u128(8));
-        let odd = Change { key: super::key(other), seen: 0, value: Some(b"{}".to_vec()) };
+        let odd = Change { key: super::key(other), seen: 0, becomes: Becomes::Value(b"{}".to_vec()) };
         ledger.run(move |store| store.commit(&[odd])).await.unwrap();
         assert_eq!(ledger.busy_partitions().await.unwrap(), [ID]);
         assert!(matches!(ledger.partition(other).await, Err(LedgerError::Decode { .. })));

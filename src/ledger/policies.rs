@@ -120,7 +120,7 @@ impl Ledger {
 
 const PREFIX: &str = "policy/";
 
-fn key(name: &PolicyName) -> String {
+pub(super) fn key(name: &PolicyName) -> String {
     format!("{PREFIX}{name}")
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Change, Ledger, LedgerError, Revision, Versioned};
+use super::{Becomes, Change, Ledger, LedgerError, Revision, Versioned};
 
 /// A record, its key and the revision it was seen with.
 pub(super) struct Record<T> {
@@ -51,14 +51,14 @@ impl Ledger {
 pub(super) fn put<T: Serialize>(key: &str, seen: Revision, value: &T) -> Result<Change, LedgerError> {
     let key = key.to_owned();
     match serde_json::to_vec(value) {
-        Ok(value) => Ok(Change { key, seen, value: Some(value) }),
+        Ok(value) => Ok(Change { key, seen, becomes: Becomes::Value(value) }),
         Err(source) => Err(LedgerError::Decode { key, source }),
     }
 }
 
 /// The change that deletes a record.
 pub(super) fn delete<T>(record: &Record<T>) -> Change {
-    Change { key: record.key.clone(), seen: record.revision, value: None }
+    Change { key: record.key.clone(), seen: record.revision, becomes: Becomes::Gone }
 }
 
 pub(super) fn decode<T: DeserializeOwned>(key: String, found: &Versioned) -> Result<Record<T>, LedgerError> {

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::{Change, Embedded, KeyError, KeyFile, KeyValue, LedgerError, SealKey, Versioned, key::is_sealed};
+use super::{Becomes, Change, Embedded, KeyError, KeyFile, KeyValue, LedgerError, SealKey, Versioned, key::is_sealed};
 
 /// The record that says so. No other key begins with it.
 const MARK: &str = "sealed";
@@ -52,12 +52,12 @@ impl<K: KeyValue> Sealed<K> {
 
     /// All in one commit: a store is plain or sealed, never half of each.
     fn seal_all(&self) -> Result<(), LedgerError> {
-        let mut changes = vec![Change { key: MARK.to_owned(), seen: 0, value: Some(Vec::new()) }];
+        let mut changes = vec![Change { key: MARK.to_owned(), seen: 0, becomes: Becomes::Value(Vec::new()) }];
         for (key, Versioned { revision, value }) in self.store.list("", None, usize::MAX)? {
             if is_sealed(&value) {
                 return Err(LedgerError::Sealed { key });
             }
-            changes.push(Change { key, seen: revision, value: Some(value) });
+            changes.push(Change { key, seen: revision, becomes: Becomes::Value(value) });
         }
         self.commit(&changes)
     }
@@ -70,10 +70,12 @@ impl<K: KeyValue> Sealed<K> {
     }
 
     fn sealed(&self, change: &Change) -> Result<Change, LedgerError> {
-        let Change { key, seen, value } = change;
-        let value = value.as_ref().map(|value| self.key.seal(key, value)).transpose();
-        let failed = |error| LedgerError::Store { operation: "seal", key: key.clone(), source: Box::new(error) };
-        Ok(Change { key: key.clone(), seen: *seen, value: value.map_err(failed)? })
+        let Becomes::Value(value) = &change.becomes else { return Ok(change.clone()) };
+        let (key, seen) = (change.key.clone(), change.seen);
+        match self.key.seal(&key, value) {
+            Ok(sealed) => Ok(Change { key, seen, becomes: Becomes::Value(sealed) }),
+            Err(error) => Err(LedgerError::Store { operation: "seal", key, source: Box::new(error) }),
+        }
     }
 }
 

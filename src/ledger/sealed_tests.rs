@@ -13,7 +13,7 @@ use crate::{
     domain::{PartitionId, PolicyName, words},
     job::{BackupJob, BackupTask},
     ledger::{
-        Change, Embedded, KeyError, KeyFile, KeyValue, Ledger, LedgerError, Versioned,
+        Becomes, Change, Embedded, KeyError, KeyFile, KeyValue, Ledger, LedgerError, Versioned,
         samples::{policy, storage},
     },
 };
@@ -63,7 +63,7 @@ fn holds(path: &Path, text: &str) -> bool {
 }
 
 fn put(key: &str, seen: u64, value: &[u8]) -> Change {
-    Change { key: key.to_owned(), seen, value: Some(value.to_vec()) }
+    Change { key: key.to_owned(), seen, becomes: Becomes::Value(value.to_vec()) }
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ fn a_key_is_not_made_for_sealed_records_without_their_mark() {
     let place = Place::new();
     place.sealed().unwrap().commit(&[put("k", 0, b"{}")]).unwrap();
     let seen = place.plain().get(MARK).unwrap().unwrap().revision;
-    place.plain().commit(&[Change { key: MARK.to_owned(), seen, value: None }]).unwrap();
+    place.plain().commit(&[Change { key: MARK.to_owned(), seen, becomes: Becomes::Gone }]).unwrap();
     assert!(matches!(place.refusal(), LedgerError::Sealed { key } if key == "k"));
     fs::remove_file(place.key().path()).unwrap();
     assert!(matches!(place.refusal(), LedgerError::Key { source: KeyError::Missing, .. }));
@@ -187,7 +187,7 @@ fn a_key_is_kept_for_a_ledger_that_begins_anew() {
 fn forge(place: &Place, key: &str, value: Vec<u8>) {
     let store = place.plain();
     let seen = store.get(key).unwrap().map_or(0, |record| record.revision);
-    store.commit(&[Change { key: key.to_owned(), seen, value: Some(value) }]).unwrap();
+    store.commit(&[Change { key: key.to_owned(), seen, becomes: Becomes::Value(value) }]).unwrap();
 }
 
 fn raw(place: &Place, key: &str) -> Versioned {

@@ -4,25 +4,29 @@ use std::collections::BTreeSet;
 
 use super::{Error, Ops, cancel::stop_scheduled};
 use crate::{
-    domain::{Controls, Entity, PolicyName, StorageSpec, StoreId},
-    ledger::{Cleanup, PartitionRecord},
+    domain::{Controls, Entity, PolicyName, StoreId},
+    ledger::{Basis, Cleanup, InForce, PartitionRecord, PolicyRecord},
     policy,
 };
 
 impl Ops {
-    /// What has to be cleaned up once the policy that is in force on `entity` is not any more; `before` is what is in force now.
+    /// What has to be cleaned up once the policy that is in force on `entity` is not any more, and what that rests on; `before`
+    /// is what is in force now.
     pub(super) async fn cleanup(
         &self,
-        before: &Controls,
+        before: &InForce,
         entity: &Entity,
         removed: &PolicyName,
-    ) -> Result<Option<Cleanup>, Error> {
+    ) -> Result<Option<(Cleanup, Basis)>, Error> {
+        // One that cannot be read fails here.
         let Some(record) = self.ledger.policy(removed).await? else { return Ok(None) };
         let storage = record.policy.storage;
         let store = self.catalog.identity(&storage).map_err(Error::PolicyStorage)?;
-        let elsewhere = self.policies_elsewhere(&store).await?;
         let known = self.known_partitions().await?;
-        let partitions = policy::cleaned(before, entity, known.values(), |_, other| !elsewhere.contains(other));
+        // Where in doubt, backups are kept.
+        let is_here = |_: &PolicyName, other: &PolicyName| !self.is_elsewhere(before.policies.get(other), &store);
+        let partitions = policy::cleaned(&before.controls, entity, known.values(), is_here);
+        let basis = before.basis(known.values().filter(|it| entity.covers(it)));
         let cleanup = Cleanup {
             id: self.clock.uuid(),
             policy: removed.clone(),
@@ -31,15 +35,14 @@ impl Ops {
             partitions,
             requested: self.clock.now(),
             failure: None,
+            jobs: None,
         };
-        Ok(Some(cleanup).filter(|cleanup| !cleanup.partitions.is_empty()))
+        Ok(Some((cleanup, basis)).filter(|(cleanup, _)| !cleanup.partitions.is_empty()))
     }
 
-    /// The policies whose storage is certainly another one. Where in doubt, backups are kept.
-    async fn policies_elsewhere(&self, store: &StoreId) -> Result<BTreeSet<PolicyName>, Error> {
-        let policies = self.ledger.policies(None, None).await?.into_iter().map(|record| record.policy);
-        let elsewhere = |storage: &StorageSpec| self.catalog.identity(storage).is_ok_and(|other| other != *store);
-        Ok(policies.filter(|policy| elsewhere(&policy.storage)).map(|policy| policy.name).collect())
+    /// Whether the storage of a policy is certainly another one.
+    fn is_elsewhere(&self, policy: Option<&PolicyRecord>, store: &StoreId) -> bool {
+        policy.is_some_and(|it| self.catalog.identity(&it.policy.storage).is_ok_and(|other| other != *store))
     }
 
     /// Tells the running scheduled backups to end that were begun for the policy which was in force on `entity` and does not

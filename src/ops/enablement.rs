@@ -37,11 +37,12 @@ impl Ops {
             _ => Error::NotEnabledOn(target.clone()),
         })?;
         loop {
-            let before = self.ledger.controls().await?;
-            let seen = before.enabled.get(&entity).ok_or_else(|| Error::NotEnabledOn(target.clone()))?;
+            let before = self.ledger.in_force().await?;
+            let seen = before.controls.enabled.get(&entity).ok_or_else(|| Error::NotEnabledOn(target.clone()))?;
             let cleanup = if clean { self.cleanup(&before, &entity, &seen.policy).await? } else { None };
-            if self.ledger.disable(&entity, seen, cleanup.as_ref()).await? {
-                return self.cancel_scheduled(&before, &entity, &seen.policy).await;
+            let cleanup = cleanup.as_ref().map(|(cleanup, basis)| (cleanup, basis));
+            if self.ledger.disable(&entity, seen, cleanup).await? {
+                return self.cancel_scheduled(&before.controls, &entity, &seen.policy).await;
             }
         }
     }

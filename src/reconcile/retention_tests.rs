@@ -4,11 +4,11 @@ use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 
 use super::super::{
     drive::Task,
-    world::{Node, World, application, every, keep, name, partition},
+    world::{Node, World, application, every, id, keep, name, partition},
 };
 use crate::{
     domain::{BackupPoint, DataLoss, Entity, Location, Retention, StoreId},
-    ledger::Cleanup,
+    ledger::{Basis, Cleanup},
     policy::{Action, Hold},
 };
 
@@ -244,8 +244,9 @@ async fn disable(world: &World, partitions: Vec<Entity>) {
         partitions,
         requested: world.now(),
         failure: None,
+        jobs: None,
     };
-    assert!(world.ledger.disable(&application, &seen, Some(&cleanup)).await.unwrap());
+    assert!(world.ledger.disable(&application, &seen, Some((&cleanup, &Basis::default()))).await.unwrap());
 }
 
 #[tokio::test]
@@ -289,4 +290,27 @@ async fn a_cleanup_that_fails_says_why_and_is_tried_again() {
     world.weather.one_in.store(0, Ordering::Relaxed);
     node.live(&world.hand, world.now() + TimeDelta::minutes(1)).await;
     assert!(node.stored(&world).await.is_empty() && world.ledger.cleanups().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_cleanup_includes_what_a_job_commits_later_that_began_before_and_nothing_of_a_later_one() {
+    for is_seen_running in [true, false] {
+        let (world, mut node) = ten_hours(1).await;
+        world.ledger.resume(&Entity::Application(application()), world.now()).await.unwrap();
+        world.hand.advance(HOUR);
+        node.scheduler.activate().await.unwrap();
+        disable(&world, vec![partition(1)]).await;
+        if is_seen_running {
+            node.cleanups.activate().await.unwrap();
+            assert_eq!(world.ledger.cleanups().await.unwrap().len(), 1);
+        }
+        world.hand.advance(TimeDelta::minutes(1));
+        node.engine.work(id(1)).await.unwrap();
+        assert!(node.points(&world).await.iter().any(|point| point.created == world.now()), "it was committed");
+        world.enable(&partition(1), "p").await;
+        node.settle().await;
+        assert!(node.points(&world).await.is_empty() && world.ledger.cleanups().await.unwrap().is_empty());
+        node.live(&world.hand, world.now() + HOUR * 2).await;
+        assert_eq!(node.points(&world).await.len(), 2);
+    }
 }

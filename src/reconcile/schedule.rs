@@ -18,10 +18,10 @@ use crate::{
     archive::Catalog,
     chain::{self, Conditions},
     clock::Clock,
-    domain::{Controls, Entity, Failure, PartitionId, PolicyName, StoreId, Wanted, words},
+    domain::{Entity, Failure, PartitionId, PolicyName, StoreId, Wanted, words},
     engine::Engine,
     job::{BackupJob, BackupTask},
-    ledger::{Ledger, LedgerError, PartitionRecord, PolicyRecord, Wrote},
+    ledger::{self, Ledger, LedgerError, PartitionRecord, PolicyRecord, Wrote},
     policy::{self, Due},
 };
 
@@ -37,20 +37,17 @@ pub(super) struct Scheduler {
 
 /// What is in force at one moment.
 struct InForce {
-    controls: Controls,
-    policies: BTreeMap<PolicyName, Usable>,
-}
-
-/// A policy and where it writes.
-struct Usable {
-    record: PolicyRecord,
-    store: Result<StoreId, Failure>,
+    said: ledger::InForce,
+    /// Where each policy writes.
+    stores: BTreeMap<PolicyName, Result<StoreId, Failure>>,
 }
 
 /// A policy as it is in force on a partition.
 #[derive(Clone, Copy)]
 struct Covered<'a> {
-    by: &'a Usable,
+    by: &'a PolicyRecord,
+    /// Where it writes.
+    store: &'a Result<StoreId, Failure>,
     /// Since when its schedule runs as it does.
     since: DateTime<Utc>,
 }
@@ -88,30 +85,19 @@ impl Scheduler {
     }
 
     async fn read_in_force(&mut self) -> Result<InForce, LedgerError> {
-        let controls = self.ledger.controls().await?;
-        let names: BTreeSet<&PolicyName> = controls.enabled.values().map(|enabled| &enabled.policy).collect();
-        let mut policies = BTreeMap::new();
-        for name in names {
-            if let Some(record) = self.policy(name).await? {
-                let store = self.catalog.identity(&record.policy.storage);
-                let store = store.map_err(|error| Failure::new(error.code(), words(&error)));
-                policies.insert(name.clone(), Usable { record, store });
+        let said = self.ledger.in_force().await?;
+        for (policy, error) in &said.unreadable {
+            // A policy that cannot be read stops only its own backups.
+            if self.unreadable.insert(policy.clone()) {
+                tracing::error!(%policy, error = words(error), "no backups are taken for this policy");
             }
         }
-        Ok(InForce { controls, policies })
-    }
-
-    /// A policy that cannot be read stops only its own backups.
-    async fn policy(&mut self, name: &PolicyName) -> Result<Option<PolicyRecord>, LedgerError> {
-        match self.ledger.policy(name).await {
-            Err(error @ (LedgerError::Decode { .. } | LedgerError::Sealed { .. })) => {
-                if self.unreadable.insert(name.clone()) {
-                    tracing::error!(policy = %name, error = words(&error), "no backups are taken for this policy");
-                }
-                Ok(None)
-            }
-            found => found,
-        }
+        let store = |record: &PolicyRecord| {
+            let store = self.catalog.identity(&record.policy.storage);
+            store.map_err(|error| Failure::new(error.code(), words(&error)))
+        };
+        let stores = said.policies.iter().map(|(name, record)| (name.clone(), store(record))).collect();
+        Ok(InForce { said, stores })
     }
 
     /// What is to be done about a partition; `record` is none before anything happened to it.
@@ -122,12 +108,12 @@ impl Scheduler {
         let covered = in_force.covered(entity);
         let running = record.and_then(|record| record.scheduled.as_ref()).filter(|job| job.state.is_active());
         if let Some(job) = running {
-            let is_stray = job.task.policy.as_ref() != covered.map(|it| &it.by.record.policy.name);
+            let is_stray = job.task.policy.as_ref() != covered.map(|it| &it.by.policy.name);
             let is_stray = is_stray && !job.cancelled;
             return if is_stray { Decision::Cancel } else { Decision::Nothing("its backup runs") };
         }
         let Some(covered) = covered else { return Decision::Nothing("no policy is in force") };
-        if policy::suspension(&in_force.controls, entity).is_some() {
+        if policy::suspension(&in_force.said.controls, entity).is_some() {
             return Decision::Nothing("it is suspended");
         }
         if record.is_some_and(|record| record.data_loss.is_some()) {
@@ -142,7 +128,7 @@ impl Scheduler {
     fn when(&self, covered: Covered<'_>, entity: &Entity, record: Option<&PartitionRecord>) -> Decision {
         let log = record.map(|record| record.runs.clone()).unwrap_or_default();
         let Some(id) = entity.partition() else { return Decision::Nothing("it is no partition") };
-        let due = policy::due(&covered.by.record.policy.schedule, covered.since, &log, id, self.rules.jitter);
+        let due = policy::due(&covered.by.policy.schedule, covered.since, &log, id, self.rules.jitter);
         if due.at <= self.clock.now() { Decision::Start(due) } else { Decision::Wait(due) }
     }
 
@@ -165,7 +151,8 @@ impl Scheduler {
         }
     }
 
-    /// Decides again on the record as it is when it is written.
+    /// Decides again on the record as it is when it is written, and on what is in force if it still is. Whatever changed
+    /// that wakes the task again.
     async fn change(&self, in_force: &InForce, entity: &Entity, id: PartitionId) -> Result<(), LedgerError> {
         let (now, job) = (self.clock.now(), self.clock.uuid());
         let change = |record: &mut PartitionRecord| match self.decide(in_force, entity, Some(record)) {
@@ -184,7 +171,9 @@ impl Scheduler {
             }
             Decision::Nothing(_) | Decision::Wait(_) => Err(()),
         };
-        match self.ledger.update_partition(id, now, change).await? {
+        let basis = in_force.said.basis([entity]);
+        let Some(changed) = self.ledger.update_partition_on(&basis, id, now, change).await? else { return Ok(()) };
+        match changed {
             Ok(Decision::Start(due)) => {
                 tracing::info!(partition = %id, %job, why = ?due.why, nominal = %due.nominal, "a backup is due");
             }
@@ -199,9 +188,9 @@ impl Scheduler {
 
     /// Puts the job in the record. A storage that cannot even be named fails the run without one.
     fn start(&self, record: &mut PartitionRecord, entity: &Entity, covered: Covered<'_>, due: &Due, job: uuid::Uuid) {
-        let (now, policy) = (self.clock.now(), &covered.by.record.policy);
+        let (now, policy) = (self.clock.now(), &covered.by.policy);
         policy::started(&mut record.runs, due);
-        let store = match &covered.by.store {
+        let store = match covered.store {
             Ok(store) => store,
             Err(why) => return policy::failed(&mut record.runs, now, why.clone()),
         };
@@ -214,7 +203,7 @@ impl Scheduler {
 }
 
 fn wanted(record: &PartitionRecord, covered: Covered<'_>, store: &StoreId) -> Wanted {
-    let policy = &covered.by.record.policy;
+    let policy = &covered.by.policy;
     let conditions = Conditions {
         max_incrementals: policy.max_incrementals,
         store,
@@ -228,16 +217,17 @@ fn wanted(record: &PartitionRecord, covered: Covered<'_>, store: &StoreId) -> Wa
 impl InForce {
     /// Whether anything of it was said at a time that has not come: the clock was ahead then.
     fn is_ahead_of(&self, now: DateTime<Utc>) -> bool {
-        let enabled = self.controls.enabled.values().map(|it| it.since);
-        let suspended = self.controls.suspended.values().map(|it| it.since);
-        let changed = self.policies.values().map(|it| it.record.changed);
+        let enabled = self.said.controls.enabled.values().map(|it| it.since);
+        let suspended = self.said.controls.suspended.values().map(|it| it.since);
+        let changed = self.said.policies.values().map(|it| it.changed);
         enabled.chain(suspended).chain(changed).any(|since| since > now)
     }
 
     fn covered(&self, entity: &Entity) -> Option<Covered<'_>> {
-        let by = self.policies.get(&policy::effective(&self.controls, entity)?.policy)?;
-        let since = policy::since(&self.controls, entity, by.record.changed)?;
-        Some(Covered { by, since })
+        let policy = policy::effective(&self.said.controls, entity)?.policy;
+        let (by, store) = (self.said.policies.get(&policy)?, self.stores.get(&policy)?);
+        let since = policy::since(&self.said.controls, entity, by.changed)?;
+        Some(Covered { by, store, since })
     }
 }
 

@@ -254,3 +254,30 @@ async fn a_loss_that_was_noted_by_a_clock_that_was_ahead_can_be_consented_to() {
     node.settle().await;
     assert_eq!(world.record(1).await.data_loss, None);
 }
+
+#[tokio::test]
+async fn no_backup_begins_on_what_is_not_in_force_any_more() {
+    for change in ["nothing", "suspended", "disabled", "replaced", "overridden"] {
+        let world = hourly(1).await;
+        let mut node = world.start().await;
+        world.hand.advance(HOUR);
+        let before = node.scheduler.in_force().await.unwrap();
+        let application = Entity::Application(super::super::world::application());
+        match change {
+            "suspended" => world.ledger.suspend(&application, world.now()).await.unwrap(),
+            "disabled" => {
+                let seen = before.said.controls.enabled[&application].clone();
+                assert!(world.ledger.disable(&application, &seen, None).await.unwrap());
+            }
+            "replaced" => world.touch("p").await,
+            "overridden" => {
+                world.policy("q", daily(2), None).await;
+                world.enable(&partition(1), "q").await;
+            }
+            _ => {}
+        }
+        node.scheduler.change(&before, &partition(1), id(1)).await.unwrap();
+        let begun = world.ledger.partition(id(1)).await.unwrap().and_then(|record| record.scheduled);
+        assert_eq!(begun.is_some(), change == "nothing", "{change}");
+    }
+}

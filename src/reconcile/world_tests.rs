@@ -88,7 +88,7 @@ pub(super) struct Node {
     pub(super) keeper: Keeper,
     pub(super) scheduler: Scheduler,
     pub(super) retentions: Retentions,
-    cleanups: Cleanups,
+    pub(super) cleanups: Cleanups,
     ledger: Ledger,
     clock: Clock,
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use tokio::time;
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
 use crate::{
     archive,
     domain::{BackupPoint, Entity},
-    ledger::{Cleanup, LedgerError},
+    ledger::{Cleanup, LedgerError, PartitionRecord},
 };
 
 /// How far a cleanup has come.
@@ -20,9 +22,10 @@ pub enum Cleaned {
 }
 
 impl Keeper {
-    /// Deletes what the policy of a cleanup made of its partitions up to when it was asked for, newest first, as far as
-    /// nothing holds it.
+    /// Deletes what the policy of a cleanup made of its partitions up to when it was asked for, and what jobs that were
+    /// accepted before make after it; newest first, as far as nothing holds it.
     pub async fn clean(&self, cleanup: &Cleanup) -> Result<Cleaned, RetentionError> {
+        let cleanup = &self.with_jobs(cleanup).await?;
         let mut all = Cleaned::Done;
         for entity in &cleanup.partitions {
             if self.clean_partition(cleanup, entity).await? == Cleaned::Waiting {
@@ -30,6 +33,23 @@ impl Keeper {
             }
         }
         Ok(all)
+    }
+
+    /// Notes the jobs before the first look at the storage: what is over by then is still the latest of its partition.
+    async fn with_jobs(&self, cleanup: &Cleanup) -> Result<Cleanup, LedgerError> {
+        let mut noted = cleanup.clone();
+        if noted.jobs.is_none() {
+            let mut jobs = BTreeSet::new();
+            for id in cleanup.partitions.iter().filter_map(partition) {
+                let record = self.ledger.partition(id).await?;
+                let theirs = record.iter().flat_map(PartitionRecord::backups);
+                let theirs = theirs.filter(|job| job.task.policy.as_ref() == Some(&cleanup.policy));
+                jobs.extend(theirs.filter(|job| job.requested <= cleanup.requested).map(|job| job.id));
+            }
+            self.ledger.note_cleanup_jobs(cleanup.id, &jobs).await?;
+            noted.jobs = Some(jobs);
+        }
+        Ok(noted)
     }
 
     async fn clean_partition(&self, cleanup: &Cleanup, entity: &Entity) -> Result<Cleaned, RetentionError> {
@@ -62,7 +82,8 @@ impl Keeper {
         let found = self.list(&cleanup.storage, &place).await?;
         let theirs = found.into_iter().filter(|found| found.policy.as_ref() == Some(&cleanup.policy));
         let points = theirs.filter_map(|found| Some(BackupPoint { location: found.location, ..found.point.ok()? }));
-        let mut points: Vec<_> = points.filter(|point| point.created <= cleanup.requested).collect();
+        let is_late = |point: &BackupPoint| cleanup.jobs.as_ref().is_some_and(|jobs| jobs.contains(&point.id));
+        let mut points: Vec<_> = points.filter(|it| it.created <= cleanup.requested || is_late(it)).collect();
         points.reverse();
         Ok(points)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use fabric_backup::ledger::{Change, Embedded, KeyValue, LedgerError, PartitionRecord, Versioned};
+use fabric_backup::ledger::{Becomes, Change, Embedded, KeyValue, LedgerError, PartitionRecord, Versioned};
 
 /// What the keys of partitions' records start with.
 const PARTITIONS: &str = "partition/";
@@ -78,7 +78,11 @@ impl KeyValue for Observed {
 
     fn commit(&self, changes: &[Change]) -> Result<(), LedgerError> {
         let partition = changes.iter().filter(|change| change.key.starts_with(PARTITIONS));
-        let records: Vec<_> = partition.filter_map(|change| change.value.as_deref()).map(read).collect();
+        let values = partition.filter_map(|change| match &change.becomes {
+            Becomes::Value(value) => Some(read(value)),
+            Becomes::Gone | Becomes::Same => None,
+        });
+        let records: Vec<_> = values.collect();
         records.iter().try_for_each(|record| self.ask(Seen::Writing(record)))?;
         self.store.commit(changes)?;
         records.iter().try_for_each(|record| self.ask(Seen::Written(record)))
