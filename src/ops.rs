@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub use backup::BackupRequest;
 pub use browse::{Listed, PartitionFacts};
 pub use error::Error;
 pub use health::{Trouble, TroubleKind};

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::PartitionId,
-    ops::{Ops, Query, RestoreRequest},
+    ops::{BackupRequest, Ops, Query, RestoreRequest},
 };
 
 /// The service behind the routes.
@@ -97,7 +97,8 @@ impl Operations for Service {
         let named = body.and_then(|body| body.backup_storage);
         let storage = named.map(|named| read::storage(named, "BackupStorage")).transpose()?;
         let minutes = read::minutes(query.backup_timeout);
-        Ok(self.0.backup_partition(PartitionId(partition_id), storage, minutes, idempotency_key).await?)
+        let asked = BackupRequest { storage, minutes, incremental: query.incremental, key: idempotency_key };
+        Ok(self.0.backup_partition(PartitionId(partition_id), asked).await?)
     }
 
     async fn get_partition_backup_progress(&self, partition_id: Uuid) -> Result<Option<BackupProgressInfo>, ApiError> {

@@ -96,8 +96,10 @@ pub enum Wanted {
 /// Why a full backup is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhyFull {
-    /// Requested backups always are.
+    /// It was asked for.
     Requested,
+    /// No policy is in force whose storage it goes to, so there is no chain.
+    NoPolicy,
     /// There is no backup to go on from.
     NoBase,
     /// The one before lies in another storage.

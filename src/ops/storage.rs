@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{Error, Ops};
+use chrono::{DateTime, Utc};
+
 use crate::{
     archive::Wanted,
     domain::{Controls, Entity, Partition, PartitionId, Policy, PolicyName, StorageSpec},
@@ -13,6 +15,14 @@ use crate::{
 /// A storage's description is written anew with every step of a job: its texts may have so many bytes together.
 pub(super) const LONGEST_STORAGE: usize = 32 << 10;
 
+/// The policy that a backup belongs to, and what it says of its chain.
+pub(super) struct Owner {
+    pub(super) wrote: Wrote,
+    pub(super) max_incrementals: u8,
+    /// No chain from before goes on.
+    pub(super) since: DateTime<Utc>,
+}
+
 impl Ops {
     /// The storage that was named, else that of the policy in force, else the partition's own. Nothing is contacted.
     pub(super) async fn storage(
@@ -22,7 +32,7 @@ impl Ops {
     ) -> Result<StorageSpec, Error> {
         let storage = match named {
             Some(named) => Some(named),
-            None => self.policy_of(partition).await?.map(|policy| policy.storage),
+            None => self.in_force(partition).await?.map(|(policy, _)| policy.storage),
         };
         let storage = storage.or_else(|| partition.default_storage.clone());
         let storage = storage.ok_or(Error::BackupNotEnabled(partition.id))?;
@@ -35,18 +45,21 @@ impl Ops {
 
     /// The policy whose backup it is if the partition is backed up to `storage` now: the one in force, if that is its
     /// own storage, whoever named it.
-    pub(super) async fn made_for(&self, partition: &Partition, storage: &StorageSpec) -> Result<Option<Wrote>, Error> {
-        let Some(policy) = self.policy_of(partition).await? else { return Ok(None) };
+    pub(super) async fn made_for(&self, partition: &Partition, storage: &StorageSpec) -> Result<Option<Owner>, Error> {
+        let Some((policy, since)) = self.in_force(partition).await? else { return Ok(None) };
         let store = self.catalog.identity(storage)?;
         // A policy whose storage cannot be told at present is not known to be of this one.
         let is_own = self.catalog.identity(&policy.storage).is_ok_and(|own| own == store);
-        Ok(is_own.then_some(Wrote { policy: policy.name, store }))
+        let wrote = Wrote { policy: policy.name, store };
+        Ok(is_own.then_some(Owner { wrote, max_incrementals: policy.max_incrementals, since }))
     }
 
-    async fn policy_of(&self, partition: &Partition) -> Result<Option<Policy>, Error> {
-        let controls = self.ledger.controls().await?;
-        let Some(effective) = policy::effective(&controls, &partition.entity()) else { return Ok(None) };
-        Ok(self.ledger.policy(&effective.policy).await?.map(|record| record.policy))
+    /// The policy that covers the partition, and since when it does as it is.
+    async fn in_force(&self, partition: &Partition) -> Result<Option<(Policy, DateTime<Utc>)>, Error> {
+        let (controls, entity) = (self.ledger.controls().await?, partition.entity());
+        let Some(effective) = policy::effective(&controls, &entity) else { return Ok(None) };
+        let Some(record) = self.ledger.policy(&effective.policy).await? else { return Ok(None) };
+        Ok(policy::since(&controls, &entity, record.changed).map(|since| (record.policy, since)))
     }
 
     /// The storages of all partitions in `entity`, configured or remembered, each with those whose storage it is. Only the

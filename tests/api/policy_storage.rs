@@ -52,6 +52,44 @@ async fn a_backup_goes_to_the_storage_of_the_policy_in_force_at_any_level_also_w
     }
 }
 
+async fn wanted(app: &TestApp, id: Uuid) -> Wanted {
+    record(app, id).await.backup.unwrap().task.wanted
+}
+
+async fn ask_incremental(app: &TestApp, id: Uuid, body: &Value) {
+    app.post(&format!("{}/$/Backup?Incremental=true", partition(id)), body).await.accepted();
+}
+
+#[tokio::test]
+async fn a_backup_that_may_be_incremental_goes_on_with_the_chain_of_the_policy_in_force() {
+    let app = app().await;
+    enable(&app, CALC_APP, "A").await;
+    ask_incremental(&app, CALC, &json!({})).await;
+    assert_eq!(wanted(&app, CALC).await, Wanted::Full(WhyFull::NoBase));
+    app.work().await;
+    let base = record(&app, CALC).await.tip.unwrap().backup;
+    ask_incremental(&app, CALC, &json!({})).await;
+    assert_eq!(wanted(&app, CALC).await, Wanted::Incremental(base));
+    app.work().await;
+    app.advance(TimeDelta::minutes(1));
+    enable(&app, CALC_APP, "B").await;
+    ask_incremental(&app, CALC, &json!({})).await;
+    assert_eq!(wanted(&app, CALC).await, Wanted::Full(WhyFull::OtherStore));
+    app.work().await;
+}
+
+#[tokio::test]
+async fn a_backup_that_goes_to_no_policys_storage_has_no_chain_to_go_on_with() {
+    let app = app().await;
+    enable(&app, CALC_APP, "A").await;
+    app.back_up(CALC).await;
+    ask_incremental(&app, CALC, &json!({ "BackupStorage": app.storage("named") })).await;
+    assert_eq!(wanted(&app, CALC).await, Wanted::Full(WhyFull::NoPolicy));
+    ask_incremental(&app, TWIN, &json!({})).await;
+    assert_eq!(wanted(&app, TWIN).await, Wanted::Full(WhyFull::NoPolicy));
+    app.work().await;
+}
+
 #[tokio::test]
 async fn where_a_policy_wrote_is_known_before_it_writes() {
     let app = app().await;

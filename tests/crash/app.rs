@@ -18,7 +18,7 @@ use fabric_backup::{
     engine::{Engine, Hosted},
     job::{BackupJob, BackupTask, RestoreJob, State},
     ledger::{KeyValue, Ledger},
-    ops::{Inventory, Item, Ops, Query, RestoreRequest, Target},
+    ops::{BackupRequest, Inventory, Item, Ops, Query, RestoreRequest, Target},
     reconcile::{Reconciler, Rules},
     retention::Keeper,
     source::Source,
@@ -146,7 +146,7 @@ impl App {
     }
 
     pub(crate) async fn ask_backup(&self) {
-        self.ops.backup_partition(ID, None, MINUTES, None).await.unwrap();
+        self.ops.backup_partition(ID, BackupRequest { minutes: MINUTES, ..BackupRequest::default() }).await.unwrap();
     }
 
     /// What the scheduler writes when a backup is due.
