@@ -127,12 +127,12 @@ fn listed(text: &str, of: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_list_has_its_own_entry_then_overrides_then_what_is_suspended_without_one() {
+fn a_list_has_its_own_entry_and_then_by_name_what_has_a_policy_or_is_suspended() {
     let all = "A/S/1! A/S! A/T/2! A/S/2=p A/T=t A=a A2=x A/R!";
     let of_application =
-        ["A=a(a)", "A/S/2=p(p)!s", "A/T=t(s)", "A/R=a(a)!s", "A/S=a(a)!s", "A/S/1=a(a)!p", "A/T/2=t(s)!p"];
+        ["A=a(a)", "A/R=a(a)!s", "A/S=a(a)!s", "A/S/1=a(a)!p", "A/S/2=p(p)!s", "A/T=t(s)", "A/T/2=t(s)!p"];
     assert_eq!(listed(all, "A"), of_application);
-    assert_eq!(listed(all, "A/S"), ["A/S=a(a)!s", "A/S/2=p(p)!s", "A/S/1=a(a)!p"]);
+    assert_eq!(listed(all, "A/S"), ["A/S=a(a)!s", "A/S/1=a(a)!p", "A/S/2=p(p)!s"]);
     assert_eq!(listed(all, "A/S/1"), ["A/S/1=a(a)!p"]);
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::{
-    Configuration, Effective, configuration,
+    Effective, configuration,
     coverage_tests::{at, enable, entity, policy, set_suspended},
     effective, since, suspension,
 };
@@ -119,29 +119,16 @@ impl Model<'_> {
 }
 
 /// What a list has to hold at this moment: `of` itself, and each entity in it that has a policy of its own or is suspended.
-fn expected(controls: &Controls, of: &Entity) -> BTreeSet<(String, Entity)> {
+fn expected(controls: &Controls, of: &Entity) -> BTreeSet<Entity> {
     let below = |it: &Entity| it != of && Model::levels(it).iter().any(|(above, _)| above == of);
-    let mut list = BTreeSet::new();
-    for it in EVERYTHING.iter() {
-        let kind = match () {
-            () if it == of && effective(controls, of).is_some() => "own",
-            () if below(it) && controls.enabled.contains_key(it) => "override",
-            () if below(it) && controls.suspended.get(it).is_some_and(|it| it.suspended) => "suspended",
-            () => continue,
-        };
-        list.insert((kind.to_owned(), it.clone()));
-    }
-    list
-}
-
-/// A kind and an entity, as [`expected`] has them.
-fn kind(of: &Entity, controls: &Controls, it: &Configuration) -> (String, Entity) {
-    let kind = match () {
-        () if it.entity == *of => "own",
-        () if controls.enabled.contains_key(&it.entity) => "override",
-        () => "suspended",
+    let is_listed = |it: &Entity| match () {
+        () if it == of => effective(controls, of).is_some(),
+        () if below(it) => {
+            controls.enabled.contains_key(it) || controls.suspended.get(it).is_some_and(|it| it.suspended)
+        }
+        () => false,
     };
-    (kind.to_owned(), it.entity.clone())
+    EVERYTHING.iter().filter(|it| is_listed(it)).cloned().collect()
 }
 
 proptest! {
@@ -179,7 +166,7 @@ proptest! {
             let page: Vec<_> = list.iter().filter(|it| it.position() > after).take(size).collect();
             let Some(last) = page.last() else { break };
             after = last.position();
-            got.extend(page.iter().map(|it| kind(of, &controls, it)));
+            got.extend(page.iter().map(|it| it.entity.clone()));
             for act in between.next().unwrap_or_default() {
                 apply(&mut controls, act, 1);
             }
