@@ -138,6 +138,15 @@ impl Engine {
         self.change(id, |record| record::fail_active(record, &why, now)).await
     }
 
+    /// Ends the partition's jobs that were cancelled before anybody began them: they need not wait for those that run.
+    pub async fn end_unbegun(&self, seen: &PartitionRecord, id: PartitionId) -> Result<(), LedgerError> {
+        if !record::has_cancelled_unbegun(seen) {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        self.change(id, |record| record::end_cancelled_unbegun(record, now)).await
+    }
+
     async fn change<R>(
         &self,
         id: PartitionId,

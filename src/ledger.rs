@@ -10,6 +10,7 @@
 mod cleanup;
 mod controls;
 mod embedded;
+mod feed;
 mod in_force;
 mod key;
 mod once;
@@ -28,6 +29,8 @@ use tokio::sync::watch;
 
 pub use cleanup::Cleanup;
 pub use embedded::Embedded;
+use feed::Feeds;
+pub use feed::{Feed, News, Topic};
 pub use in_force::{Basis, InForce};
 pub use key::{KeyError, KeyFile, SealKey};
 pub use once::{Once, Outcome};
@@ -147,6 +150,7 @@ pub trait KeyValue: Send + Sync + 'static {
 pub struct Ledger {
     store: Arc<dyn KeyValue>,
     changes: watch::Sender<u64>,
+    feeds: Feeds,
 }
 
 impl Ledger {
@@ -157,12 +161,17 @@ impl Ledger {
 
     /// A ledger over any store; tests put one that fails in between.
     pub fn over(store: impl KeyValue) -> Self {
-        Self { store: Arc::new(store), changes: watch::Sender::new(0) }
+        Self { store: Arc::new(store), changes: watch::Sender::new(0), feeds: Feeds::default() }
     }
 
     /// Is marked changed after every write of this process. A wake-up, not a log: writes in a row show as one.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Hears of everything that this process writes about `topics` from now on.
+    pub fn feed(&self, topics: &'static [Topic]) -> Feed {
+        self.feeds.subscribe(topics)
     }
 
     async fn run<R: Send + 'static>(

@@ -151,6 +151,32 @@ pub(super) fn interrupt(record: &mut PartitionRecord) {
     }
 }
 
+/// Whether a job was cancelled that nobody has begun and that left nothing anywhere.
+pub(super) fn has_cancelled_unbegun(record: &PartitionRecord) -> bool {
+    record.backups().any(is_cancelled_unbegun) || record.restore.as_ref().is_some_and(may_end_unbegun)
+}
+
+fn is_cancelled_unbegun(job: &BackupJob) -> bool {
+    may_end_unbegun(job) && job.task.attempt.is_none()
+}
+
+fn may_end_unbegun<T, O>(job: &Job<T, O>) -> bool {
+    job.cancelled && matches!(job.state, State::Accepted)
+}
+
+/// Ends those jobs.
+pub(super) fn end_cancelled_unbegun(record: &mut PartitionRecord, at: DateTime<Utc>) {
+    let backups: Vec<Uuid> = record.backups().filter(|job| is_cancelled_unbegun(job)).map(|job| job.id).collect();
+    for job in backups {
+        let why = cancelled(record, job);
+        end_backup(record, job, Event::Fail(why), at);
+    }
+    if let Some(job) = record.restore.as_ref().filter(|job| may_end_unbegun(job)).map(|job| job.id) {
+        let why = cancelled(record, job);
+        end_restore(record, job, Event::Fail(why));
+    }
+}
+
 /// Ends every unfinished job without a result.
 pub(super) fn fail_active(record: &mut PartitionRecord, why: &Failure, at: DateTime<Utc>) {
     let backups: Vec<Uuid> = record.backups().map(|job| job.id).collect();

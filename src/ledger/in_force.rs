@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Becomes, Change, Ledger, LedgerError, PolicyRecord, Revision, controls, policies};
+use super::{Change, Ledger, LedgerError, PolicyRecord, Revision, controls, policies, records::same};
 use crate::domain::{Controls, Entity, PolicyName};
 
 /// What is enabled and suspended, and the policies that are enabled anywhere.
@@ -59,6 +59,6 @@ impl InForce {
 impl Basis {
     /// The changes that change nothing, and fail where something is not any more as it was seen.
     pub(super) fn checks(&self) -> impl Iterator<Item = Change> {
-        self.0.iter().map(|(key, seen)| Change { key: key.clone(), seen: *seen, becomes: Becomes::Same })
+        self.0.iter().map(|(key, seen)| same(key.clone(), *seen))
     }
 }

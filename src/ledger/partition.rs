@@ -110,15 +110,8 @@ impl Ledger {
     /// Every partition that is remembered. One whose record cannot be read is left out and logged: the others must not wait for
     /// it, and whoever asks for it is told.
     pub async fn partitions(&self) -> Result<Vec<(PartitionId, PartitionRecord)>, LedgerError> {
-        let records = self.run(readable).await?;
-        let mut partitions = Vec::new();
-        for (key, found) in records {
-            match decode::<PartitionRecord>(key, &found) {
-                Ok(record) => partitions.extend(partition_of(&record.key).map(|id| (id, record.value))),
-                Err(error) => tracing::error!(error = words(&error), "a partition's record cannot be read"),
-            }
-        }
-        Ok(partitions)
+        // There may be many, so not on an async thread.
+        self.run(|store| readable(store).map(|records| records.into_iter().filter_map(decoded).collect())).await
     }
 
     /// The partitions that have unfinished jobs.
@@ -231,6 +224,16 @@ impl Ledger {
     }
 }
 
+fn decoded((key, found): (String, Versioned)) -> Option<(PartitionId, PartitionRecord)> {
+    match decode::<PartitionRecord>(key, &found) {
+        Ok(record) => partition_of(&record.key).map(|id| (id, record.value)),
+        Err(error) => {
+            tracing::error!(error = words(&error), "a partition's record cannot be read");
+            None
+        }
+    }
+}
+
 /// The records that are whole: all in one look, or one by one if there is a damaged one among them.
 fn readable(store: &dyn KeyValue) -> Result<Vec<(String, Versioned)>, LedgerError> {
     match store.list(PREFIX, None, usize::MAX) {
@@ -260,7 +263,7 @@ fn key(id: PartitionId) -> String {
     format!("{PREFIX}{id}")
 }
 
-fn partition_of(key: &str) -> Option<PartitionId> {
+pub(super) fn partition_of(key: &str) -> Option<PartitionId> {
     key.strip_prefix(PREFIX)?.parse().ok().map(PartitionId)
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ledger, LedgerError,
-    records::{Record, delete, put, settled},
+    records::{Record, delete, put, same, settled},
     retention,
 };
 use crate::domain::{Entity, Policy, PolicyName};
@@ -107,9 +107,8 @@ impl Ledger {
             return Ok(Deletion::Enabled(entity.clone()));
         }
         let remembered = self.read::<serde_json::Value>(&retention::key(name)).await?;
-        let mut changes = vec![delete(&record)];
-        changes.extend(remembered.as_ref().map(delete));
-        self.write(changes).await?;
+        let remembered = remembered.as_ref().map_or_else(|| same(retention::key(name), 0), delete);
+        self.write(vec![delete(&record), remembered]).await?;
         Ok(Deletion::Deleted)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Becomes, Change, Ledger, LedgerError, Revision, Versioned};
+use super::{Becomes, Change, Ledger, LedgerError, Revision, Versioned, feed::written};
 
 /// A record, its key and the revision it was seen with.
 pub(super) struct Record<T> {
@@ -41,7 +41,12 @@ impl Ledger {
 
     /// Makes the changes together and wakes whoever watches.
     pub(super) async fn write(&self, changes: Vec<Change>) -> Result<(), LedgerError> {
-        self.run(move |store| store.commit(&changes)).await?;
+        let keys = written(&changes);
+        let done = self.run(move |store| store.commit(&changes)).await;
+        if !matches!(done, Err(LedgerError::Conflict { .. })) {
+            self.feeds.tell(&keys);
+        }
+        done?;
         self.announce();
         Ok(())
     }
@@ -54,6 +59,11 @@ pub(super) fn put<T: Serialize>(key: &str, seen: Revision, value: &T) -> Result<
         Ok(value) => Ok(Change { key, seen, becomes: Becomes::Value(value) }),
         Err(source) => Err(LedgerError::Decode { key, source }),
     }
+}
+
+/// The change that changes nothing, and fails where a record is not any more as it was seen.
+pub(super) fn same(key: String, seen: Revision) -> Change {
+    Change { key, seen, becomes: Becomes::Same }
 }
 
 /// The change that deletes a record.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ledger, LedgerError,
-    records::{put, settled},
+    records::{put, same, settled},
 };
 use crate::domain::{PolicyName, RunFailure};
 
@@ -45,8 +45,8 @@ impl Ledger {
         loop {
             let Some(kept) = self.read_policy(policy).await? else { return Ok(()) };
             let seen = self.read::<RetentionRecord>(&key(policy)).await?.map_or(0, |record| record.revision);
-            // The policy's record must stay as it is, lest this one outlive it.
-            let changes = vec![put(&kept.key, kept.revision, &kept.value)?, put(&key(policy), seen, value)?];
+            // The policy must still be there, lest this record outlive it.
+            let changes = vec![same(kept.key, kept.revision), put(&key(policy), seen, value)?];
             if let Some(done) = settled(self.write(changes).await) {
                 return done;
             }

@@ -12,7 +12,7 @@ use super::drive::{IDLE, Task};
 use crate::{
     clock::Clock,
     domain::{Failure, RunFailure, words},
-    ledger::{Cleanup, Ledger, LedgerError},
+    ledger::{Cleanup, Ledger, LedgerError, Topic},
     retention::{Cleaned, Keeper, RetentionError},
 };
 
@@ -67,6 +67,7 @@ impl Cleanups {
 
 impl Task for Cleanups {
     const NAME: &'static str = "cleanup";
+    const HEARS: &'static [Topic] = &[Topic::Cleanups];
 
     async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError> {
         let mut next = self.clock.now() + IDLE;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::{
     clock::Clock,
     domain::words,
-    ledger::{Ledger, LedgerError},
+    ledger::{Ledger, LedgerError, Topic},
 };
 
 /// When a task that knows of nothing to come looks again.
@@ -23,6 +23,8 @@ const AFTER_A_DEFECT: TimeDelta = TimeDelta::minutes(1);
 pub(super) trait Task {
     /// For the log.
     const NAME: &'static str;
+    /// What it has to look at again when it is written.
+    const HEARS: &'static [Topic];
 
     /// Does what is due, and tells when something may be due again if the ledger does not change.
     async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError>;
@@ -39,16 +41,16 @@ impl Driver {
         Self { ledger, clock }
     }
 
-    /// Activates `task` now, whenever the ledger changes, when it said, and every minute, until told to stop.
-    pub(super) async fn run(&self, mut task: impl Task, mut stop: watch::Receiver<bool>) {
-        let mut changes = self.ledger.watch();
+    /// Activates `task` now, when something was written that concerns it, when it said, and every minute, until told to stop.
+    pub(super) async fn run<T: Task>(&self, mut task: T, mut stop: watch::Receiver<bool>) {
+        let mut feed = self.ledger.feed(T::HEARS);
         let work = async {
             loop {
                 // Before the look, lest a change during it be missed.
-                changes.mark_unchanged();
+                feed.take();
                 let next = self.activate(&mut task).await;
                 tokio::select! {
-                    _ = changes.changed() => {}
+                    () = feed.changed() => {}
                     () = self.clock.sleep_until_or(next, LOOK) => {}
                 }
             }

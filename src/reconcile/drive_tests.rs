@@ -9,7 +9,7 @@ use tokio::{
 use super::{Driver, LedgerError, Task};
 use crate::{
     clock::Clock,
-    ledger::{Embedded, Ledger},
+    ledger::{Embedded, Ledger, Topic},
 };
 
 /// Tells when it is activated, and wants to be again in an hour.
@@ -17,6 +17,7 @@ struct Hourly(Clock, mpsc::UnboundedSender<DateTime<Utc>>);
 
 impl Task for Hourly {
     const NAME: &'static str = "hourly";
+    const HEARS: &'static [Topic] = &[];
 
     async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError> {
         let now = self.0.now();

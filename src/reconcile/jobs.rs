@@ -1,10 +1,10 @@
 //! Finds the jobs that the ledger says are unfinished and has the engine do them.
 //!
-//! Woken by every write to the ledger, by a job that ends, and by a timer in case a wake-up was missed. A ledger that
-//! fails stops nothing for good: the next activation is the retry.
+//! Looks at every partition once, and then at those that something was written about and those whose task has ended. A
+//! ledger that fails stops nothing for good: the look is made again.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     panic::AssertUnwindSafe,
     time::Duration,
 };
@@ -19,10 +19,10 @@ use tokio::{
 use crate::{
     domain::{Failure, FailureCode, PartitionId, words},
     engine::Engine,
-    ledger::{Ledger, LedgerError},
+    ledger::{Ledger, LedgerError, PartitionRecord, Topic},
 };
 
-/// How long a missed wake-up can delay a job.
+/// How long a look, or a job, that the ledger stopped is left alone.
 const POLL: Duration = Duration::from_secs(5);
 
 /// Runs the jobs of this node.
@@ -31,11 +31,15 @@ pub(super) struct Jobs {
     ledger: Ledger,
     tasks: JoinSet<()>,
     running: HashMap<Id, PartitionId>,
+    /// The partitions to look at.
+    due: BTreeSet<PartitionId>,
+    /// Whether all of them were looked at once.
+    knows_all: bool,
 }
 
 impl Jobs {
     pub(super) fn new(engine: Engine, ledger: Ledger) -> Self {
-        Self { engine, ledger, tasks: JoinSet::new(), running: HashMap::new() }
+        Self { engine, ledger, tasks: JoinSet::new(), running: HashMap::new(), due: BTreeSet::new(), knows_all: false }
     }
 
     /// Puts every partition in order after a process that is gone.
@@ -60,17 +64,17 @@ impl Jobs {
     /// Works until told to stop, then gives running jobs `grace` to end. What is still running after that is dropped; the
     /// ledger has it as unfinished and the next process takes it up.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>, grace: Duration) {
-        let mut changes = self.ledger.watch();
+        let mut feed = self.ledger.feed(&[Topic::Partitions]);
         while !*stop.borrow() {
-            changes.mark_unchanged();
+            self.due.append(&mut feed.take().partitions);
             if let Err(error) = self.start_due().await {
                 tracing::error!(error = words(&error), "the ledger cannot be read; trying again");
             }
             tokio::select! {
                 _ = stop.changed() => break,
-                _ = changes.changed() => {}
+                () = feed.changed() => {}
                 Some(done) = self.tasks.join_next_with_id() => self.ended(done).await,
-                () = time::sleep(POLL) => {}
+                () = time::sleep(POLL), if self.is_behind() => {}
             }
         }
         self.drain(grace).await;
@@ -78,14 +82,35 @@ impl Jobs {
 
     /// Starts what is unfinished and not yet being worked on: one task a partition.
     async fn start_due(&mut self) -> Result<(), LedgerError> {
-        let started: HashSet<PartitionId> = self.running.values().copied().collect();
-        for id in self.ledger.busy_partitions().await? {
-            if !started.contains(&id) {
-                let task = self.tasks.spawn(work(self.engine.clone(), id));
-                self.running.insert(task.id(), id);
+        if !self.knows_all {
+            self.due.extend(self.ledger.busy_partitions().await?);
+            self.knows_all = true;
+        }
+        while let Some(id) = self.due.first().copied() {
+            match self.look_at(id).await {
+                // Whoever asks for the partition is told so.
+                Err(error @ (LedgerError::Decode { .. } | LedgerError::Sealed { .. })) => log_ledger(id, &error),
+                looked => looked?,
             }
+            self.due.remove(&id);
         }
         Ok(())
+    }
+
+    async fn look_at(&mut self, id: PartitionId) -> Result<(), LedgerError> {
+        let Some(record) = self.ledger.partition(id).await?.filter(PartitionRecord::is_busy) else { return Ok(()) };
+        if self.running.values().any(|running| *running == id) {
+            // What came after the task began is not its to end.
+            return self.engine.end_unbegun(&record, id).await;
+        }
+        let task = self.tasks.spawn(work(self.engine.clone(), id));
+        self.running.insert(task.id(), id);
+        Ok(())
+    }
+
+    /// Whether the latest look did not come to its end.
+    fn is_behind(&self) -> bool {
+        !self.knows_all || !self.due.is_empty()
     }
 
     async fn ended(&mut self, done: Result<(Id, ()), JoinError>) {
@@ -97,6 +122,8 @@ impl Jobs {
         if let Err(error) = done {
             self.give_up(id, &error).await;
         }
+        // There may be more to do by now.
+        self.due.insert(id);
     }
 
     /// A job must not stay open, even if the store or the state cannot be looked after.

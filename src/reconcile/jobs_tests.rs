@@ -11,12 +11,12 @@ use uuid::Uuid;
 
 use super::{Jobs, POLL};
 use crate::{
-    domain::{FailureCode, PartitionId},
+    domain::{BackupPoint, Epoch, FailureCode, Location, PartitionId, PartitionKind},
     engine::{
         Engine,
         tests::{Node, ONE, On, TWO, go, hang_at},
     },
-    job::State,
+    job::{BackupJob, BackupTask, RestoreJob, RestoreTask, State},
     ledger::{Change, Embedded, KeyValue, Ledger, LedgerError, Versioned},
     storage::faulty::{Call, Verb, Verdict},
 };
@@ -171,4 +171,60 @@ async fn jobs_that_were_in_the_ledger_before_the_start_are_found() {
         assert!(matches!(node.backup(id).await, State::Succeeded(_)));
     }
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_came_while_another_runs_and_is_cancelled_does_not_wait_for_its_end() {
+    for kind in ["requested", "by schedule", "restore"] {
+        let (observer, hung) = hang_at(Verb::Part, ".zip");
+        let node = Node::new(observer, 1, 2);
+        let running = start(node.engine.clone(), &node.ledger);
+        node.ask_backup(ONE).await;
+        hung.acquire().await.unwrap().forget();
+        let first = node.ledger.partition(ONE).await.unwrap().unwrap().backup.unwrap();
+        let job = BackupJob { id: Uuid::from_u128(99), state: State::Accepted, ..first.clone() };
+        let job = BackupJob { task: BackupTask::new(job.task.storage.clone()), cancelled: true, ..job };
+        node.change(ONE, |record| match kind {
+            "requested" => (record.scheduled, record.backup) = (record.backup.clone(), Some(job.clone())),
+            "by schedule" => record.scheduled = Some(job.clone()),
+            _ => {
+                let RestoreJob { task, .. } = a_restore(&first);
+                let restore = RestoreJob::new(job.id, job.requested, job.deadline, task);
+                record.restore = Some(RestoreJob { cancelled: true, ..restore });
+            }
+        })
+        .await;
+        let ends = async {
+            let mut changes = node.ledger.watch();
+            loop {
+                changes.mark_unchanged();
+                let record = node.ledger.partition(ONE).await.unwrap().unwrap();
+                let is_active = record.backups().any(|mine| mine.id == job.id && mine.state.is_active())
+                    || record.restore.as_ref().is_some_and(|mine| mine.state.is_active());
+                if !is_active {
+                    return record;
+                }
+                changes.changed().await.unwrap();
+            }
+        };
+        let record = tokio::time::timeout(Duration::from_secs(5), ends).await.expect(kind);
+        assert!(record.backups().any(|mine| mine.id == first.id && mine.state == State::Running), "{kind}");
+        running.stop().await;
+    }
+}
+
+fn a_restore(backup: &BackupJob) -> RestoreJob {
+    let point = BackupPoint {
+        id: backup.id,
+        chain_id: backup.id,
+        parent: None,
+        location: Location("nowhere".to_owned()),
+        created: backup.requested,
+        epoch: Epoch { data_loss: 1, configuration: 1 },
+        lsn: 0,
+        partition: PartitionKind::Singleton,
+        manifest_version: String::new(),
+    };
+    let task = RestoreTask { storage: backup.task.storage.clone(), point, automatic: false };
+    RestoreJob::new(backup.id, backup.requested, backup.deadline, task)
 }

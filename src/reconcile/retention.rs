@@ -12,7 +12,7 @@ use super::drive::{IDLE, Task};
 use crate::{
     clock::Clock,
     domain::{Controls, Failure, PolicyName, Retention, RunFailure, Span, words},
-    ledger::{Blocked, Ledger, LedgerError, PolicyRecord, RetentionRecord},
+    ledger::{Blocked, Ledger, LedgerError, PolicyRecord, RetentionRecord, Topic},
     retention::{Keeper, RetentionError, Run},
 };
 
@@ -129,6 +129,7 @@ fn failed(case: &Case, error: &RetentionError, now: DateTime<Utc>, done: Retenti
 
 impl Task for Retentions {
     const NAME: &'static str = "retention";
+    const HEARS: &'static [Topic] = &[Topic::InForce, Topic::Retention];
 
     async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError> {
         let controls = self.ledger.controls().await?;

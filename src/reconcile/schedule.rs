@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Rules,
@@ -21,18 +21,32 @@ use crate::{
     domain::{Entity, Failure, PartitionId, PolicyName, StoreId, Wanted, words},
     engine::Engine,
     job::{BackupJob, BackupTask},
-    ledger::{self, Ledger, LedgerError, PartitionRecord, PolicyRecord, Wrote},
+    ledger::{self, Feed, Ledger, LedgerError, PartitionRecord, PolicyRecord, Topic, Wrote},
     policy::{self, Due},
 };
 
+/// By more than this a clock does not drift between two looks.
+const SET: TimeDelta = TimeDelta::seconds(1);
+
 pub(super) struct Scheduler {
-    hosted: BTreeMap<Entity, PartitionId>,
+    hosted: BTreeMap<PartitionId, Entity>,
     catalog: Catalog,
     ledger: Ledger,
     clock: Clock,
     rules: Rules,
     /// The policies whose records cannot be read, each told once.
     unreadable: BTreeSet<PolicyName>,
+    feed: Feed,
+    agenda: Option<Agenda>,
+}
+
+/// What is known since the latest look at everything.
+struct Agenda {
+    in_force: InForce,
+    /// When a partition is to be looked at if nothing is written about it.
+    next: BTreeMap<PartitionId, DateTime<Utc>>,
+    /// Between what it was then by the wall clock and by the time that passes. Another: the clock was set.
+    offset: DateTime<Utc>,
 }
 
 /// What is in force at one moment.
@@ -69,8 +83,18 @@ enum Decision {
 
 impl Scheduler {
     pub(super) fn new(engine: &Engine, catalog: Catalog, ledger: Ledger, clock: Clock, rules: Rules) -> Self {
-        let partitions = engine.entities().filter_map(|entity| Some((entity.clone(), entity.partition()?)));
-        Self { hosted: partitions.collect(), catalog, ledger, clock, rules, unreadable: BTreeSet::new() }
+        let partitions = engine.entities().filter_map(|entity| Some((entity.partition()?, entity)));
+        let feed = ledger.feed(Self::HEARS);
+        Self {
+            hosted: partitions.collect(),
+            catalog,
+            ledger,
+            clock,
+            rules,
+            unreadable: BTreeSet::new(),
+            feed,
+            agenda: None,
+        }
     }
 
     async fn in_force(&mut self) -> Result<InForce, LedgerError> {
@@ -214,6 +238,25 @@ fn wanted(record: &PartitionRecord, covered: Covered<'_>, store: &StoreId) -> Wa
     chain::next(record.tip.as_ref(), &conditions)
 }
 
+impl Agenda {
+    fn note(&mut self, id: PartitionId, at: Option<DateTime<Utc>>) {
+        self.next.remove(&id);
+        self.next.extend(at.map(|at| (id, at)));
+    }
+
+    /// A partition whose record cannot be read stops no other.
+    fn without(&mut self, id: PartitionId, error: LedgerError) -> Result<(), LedgerError> {
+        match error {
+            LedgerError::Decode { .. } | LedgerError::Sealed { .. } => {
+                tracing::error!(partition = %id, error = words(&error), "no backups are taken of this partition");
+                self.next.remove(&id);
+                Ok(())
+            }
+            error => Err(error),
+        }
+    }
+}
+
 impl InForce {
     /// Whether anything of it was said at a time that has not come: the clock was ahead then.
     fn is_ahead_of(&self, now: DateTime<Utc>) -> bool {
@@ -233,21 +276,69 @@ impl InForce {
 
 impl Task for Scheduler {
     const NAME: &'static str = "schedule";
+    const HEARS: &'static [Topic] = &[Topic::Partitions, Topic::InForce];
 
+    /// Looks only at the partitions that something was written about and at those that are due, unless what is in force
+    /// or the clock has changed.
     async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError> {
+        let news = self.feed.take();
+        // Dropped with an error, so that everything is looked at the next time.
+        let known = self.agenda.take().filter(|known| !news.others && !self.was_set(known.offset));
+        let agenda = match known {
+            Some(known) => self.go_on(known, news.partitions).await?,
+            None => self.look_at_all().await?,
+        };
+        let idle = self.clock.now() + IDLE;
+        let next = agenda.next.values().min().map_or(idle, |next| idle.min(*next));
+        self.agenda = Some(agenda);
+        Ok(next)
+    }
+}
+
+impl Scheduler {
+    async fn look_at_all(&mut self) -> Result<Agenda, LedgerError> {
         let in_force = self.in_force().await?;
+        let mut agenda = Agenda { in_force, next: BTreeMap::new(), offset: self.offset() };
         let records: HashMap<PartitionId, PartitionRecord> = self.ledger.partitions().await?.into_iter().collect();
-        let mut next = self.clock.now() + IDLE;
-        for (entity, id) in &self.hosted {
-            match self.attend(&in_force, entity, *id, records.get(id)).await {
-                Ok(at) => next = at.map_or(next, |at| next.min(at)),
-                Err(error @ (LedgerError::Decode { .. } | LedgerError::Sealed { .. })) => {
-                    tracing::error!(partition = %id, error = words(&error), "no backups are taken of this partition");
-                }
-                Err(error) => return Err(error),
+        for id in self.hosted.keys() {
+            self.look_at(&mut agenda, *id, records.get(id)).await?;
+        }
+        Ok(agenda)
+    }
+
+    async fn go_on(&self, mut agenda: Agenda, written: BTreeSet<PartitionId>) -> Result<Agenda, LedgerError> {
+        let now = self.clock.now();
+        let due = agenda.next.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id);
+        let due: BTreeSet<PartitionId> = due.chain(written).collect();
+        for id in due {
+            match self.ledger.partition(id).await {
+                Ok(record) => self.look_at(&mut agenda, id, record.as_ref()).await?,
+                Err(error) => agenda.without(id, error)?,
             }
         }
-        Ok(next)
+        Ok(agenda)
+    }
+
+    async fn look_at(
+        &self,
+        agenda: &mut Agenda,
+        id: PartitionId,
+        record: Option<&PartitionRecord>,
+    ) -> Result<(), LedgerError> {
+        let Some(entity) = self.hosted.get(&id) else { return Ok(()) };
+        match self.attend(&agenda.in_force, entity, id, record).await {
+            Ok(at) => agenda.note(id, at),
+            Err(error) => agenda.without(id, error)?,
+        }
+        Ok(())
+    }
+
+    fn offset(&self) -> DateTime<Utc> {
+        self.clock.now() - self.clock.elapsed()
+    }
+
+    fn was_set(&self, offset: DateTime<Utc>) -> bool {
+        (self.offset() - offset).abs() > SET
     }
 }
 

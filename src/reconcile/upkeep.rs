@@ -4,7 +4,7 @@ use super::drive::Task;
 use crate::{
     clock::Clock,
     engine::Engine,
-    ledger::{Ledger, LedgerError},
+    ledger::{Ledger, LedgerError, Topic},
 };
 
 /// How often a lost state is looked for anew.
@@ -31,6 +31,7 @@ impl Upkeep {
 
 impl Task for Upkeep {
     const NAME: &'static str = "upkeep";
+    const HEARS: &'static [Topic] = &[];
 
     async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError> {
         let now = self.clock.now();
