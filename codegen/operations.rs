@@ -7,7 +7,8 @@ use quote::{ToTokens, format_ident, quote};
 use super::{
     fields::{Field, Type},
     spec::{
-        Kind, Operation, Parameter, Place, Problem, Property, RequestBody, Responses, Spec, component, ident, problem,
+        Kind, Operation, Parameter, Place, Problem, Property, RequestBody, Responses, Spec, Success, component, ident,
+        problem,
     },
 };
 
@@ -70,6 +71,8 @@ struct Call<'a> {
     body: Option<Argument>,
     status: Ident,
     answer: Option<TokenStream>,
+    /// Whether the answer can be watched as it changes.
+    watched: bool,
 }
 
 /// What a method of the trait is given, how its handler reads that, and how it is documented.
@@ -105,15 +108,43 @@ impl<'a> Call<'a> {
             query.as_ref().map(|query| parameter_struct(spec, &query.rust, Place::Query, &own)).transpose()?;
         let headers = at_place(Place::Header).map(|it| Argument::header(spec, it, &at)).collect::<Result<_, _>>()?;
         let body = operation.request_body.as_ref().map(|body| Argument::body(spec, body, &at)).transpose()?;
-        let (status, answer) = success(spec, &operation.responses, &format!("{at}.responses"))?;
-        Ok(Self { path, method, operation, name, version, in_path, query, query_struct, headers, body, status, answer })
+        let Promise { status, answer, watched } = Promise::of(spec, &operation.responses, &format!("{at}.responses"))?;
+        Ok(Self {
+            path,
+            method,
+            operation,
+            name,
+            version,
+            in_path,
+            query,
+            query_struct,
+            headers,
+            body,
+            status,
+            answer,
+            watched,
+        })
     }
 
+    /// The method, and the one that goes on answering.
     fn trait_method(&self) -> TokenStream {
-        let Self { name, operation, .. } = self;
-        let (doc, id) = (format!(" {}.", operation.summary), &operation.id);
+        let (doc, answer) = (format!(" {}.", self.operation.summary), self.answer.clone());
+        let answer = answer.unwrap_or_else(|| quote!(()));
+        let watched = self.watched.then(|| {
+            let doc = format!(" {}, for as long as it changes.", self.operation.summary);
+            self.method(&self.watching(), &doc, &quote!(Events<#answer>))
+        });
+        let asked = self.method(&self.name, &doc, &answer);
+        quote!(#asked #watched)
+    }
+
+    fn watching(&self) -> Ident {
+        format_ident!("watch_{}", self.name)
+    }
+
+    fn method(&self, name: &Ident, doc: &str, answer: &TokenStream) -> TokenStream {
+        let id = &self.operation.id;
         let (names, types): (Vec<_>, Vec<_>) = self.arguments().map(|it| (&it.name, &it.rust)).unzip();
-        let answer = self.answer.clone().unwrap_or_else(|| quote!(()));
         quote! {
             #[doc = #doc]
             fn #name(&self, #(#names: #types),*) -> impl Future<Output = Result<#answer, ApiError>> + Send {
@@ -130,10 +161,19 @@ impl<'a> Call<'a> {
     /// Reads the arguments in the order in which their faults are reported.
     fn handler(&self) -> TokenStream {
         let Self { name, version, in_path, query, headers, body, status, .. } = self;
-        let (annotation, names) = (self.annotation(), self.arguments().map(|it| &it.name));
+        let (annotation, names) = (self.annotation(), self.arguments().map(|it| &it.name).collect::<Vec<_>>());
         let mutable = (body.is_some() || !in_path.is_empty()).then(|| quote!(mut));
         let first = body.iter().chain(query).chain(headers).map(|it| &it.read);
         let last = in_path.iter().map(|it| &it.read);
+        let watching = self.watching();
+        let watched = self.watched.then(|| {
+            quote! {
+                if call.wants_events() {
+                    let answer = server.service.#watching(#(#names),*);
+                    return Ok(events::answer(server.within(&common, answer).await?));
+                }
+            }
+        });
         let reply = format_ident!("{}", if self.answer.is_some() { "json" } else { "empty" });
         quote! {
             #annotation
@@ -142,6 +182,7 @@ impl<'a> Call<'a> {
                 #(#first)*
                 let common = call.common(#version)?;
                 #(#last)*
+                #watched
                 let answer = server.service.#name(#(#names),*);
                 Ok(reply::#reply(StatusCode::#status, server.within(&common, answer).await?))
             }
@@ -150,14 +191,26 @@ impl<'a> Call<'a> {
 
     fn annotation(&self) -> TokenStream {
         let Self { path, method, operation, status, .. } = self;
-        let (id, answer) = (&operation.id, self.answer.iter());
+        let (id, answer) = (&operation.id, self.documented_answer());
         let [in_path, query, headers, body] =
             [&self.in_path[..], self.query.as_slice(), &self.headers[..], self.body.as_slice()]
                 .map(|them| them.iter().map(|it| &it.documented));
         quote! {
             #[utoipa::path(#method, path = #path, operation_id = #id,
-                params(#(#in_path,)* CommonQuery #(, #query)* #(, #headers)*), #(request_body = #body,)* responses((status = #status #(, body = #answer)*)))]
+                params(#(#in_path,)* CommonQuery #(, #query)* #(, #headers)*), #(request_body = #body,)* responses((status = #status #answer)))]
         }
+    }
+}
+
+impl Call<'_> {
+    /// What the answer holds, as utoipa documents it.
+    fn documented_answer(&self) -> Option<TokenStream> {
+        let answer = self.answer.as_ref()?;
+        Some(if self.watched {
+            quote!(, content((#answer = "application/json"), (String = "text/event-stream")))
+        } else {
+            quote!(, body = #answer)
+        })
     }
 }
 
@@ -249,18 +302,35 @@ fn check_template(path: &str, in_path: &[&Parameter], at: &str) -> Result<(), Pr
     problem(at, "the parameters in the path and in the list are not the same")
 }
 
-/// The status of the one answer that is no error, and what is in it.
-fn success(spec: &Spec, responses: &Responses, at: &str) -> Result<(Ident, Option<TokenStream>), Problem> {
+/// The one answer that is no error.
+struct Promise {
+    status: Ident,
+    answer: Option<TokenStream>,
+    watched: bool,
+}
+
+impl Promise {
+    fn of(spec: &Spec, responses: &Responses, at: &str) -> Result<Self, Problem> {
+        let (status, success) = success(spec, responses, at)?;
+        let answer = success.content.as_ref().map(|content| plain(spec, &content.json.schema, at)).transpose()?;
+        let events = success.content.as_ref().and_then(|content| content.events.as_ref());
+        if events.is_some_and(|events| !matches!(&events.schema.kind, Some(Kind::One(kind)) if kind == "string")) {
+            return problem(&format!("{at}.text/event-stream"), "is not of type string: it is many answers as a text");
+        }
+        Ok(Self { status: format_ident!("{status}"), answer, watched: events.is_some() })
+    }
+}
+
+/// The status of the one answer that is no error, and what it is.
+fn success<'a>(spec: &Spec, responses: &'a Responses, at: &str) -> Result<(&'static str, &'a Success), Problem> {
     let Responses { ok, created, accepted, default } = responses;
     component("responses", &spec.components.responses, &default.target, at)?;
-    let (status, success) = match (ok, created, accepted) {
-        (Some(success), None, None) => ("OK", success),
-        (None, Some(success), None) => ("CREATED", success),
-        (None, None, Some(success)) => ("ACCEPTED", success),
-        _ => return problem(at, "has not exactly one success beside default"),
-    };
-    let answer = success.content.as_ref().map(|content| plain(spec, &content.json.schema, at)).transpose()?;
-    Ok((format_ident!("{status}"), answer))
+    match (ok, created, accepted) {
+        (Some(success), None, None) => Ok(("OK", success)),
+        (None, Some(success), None) => Ok(("CREATED", success)),
+        (None, None, Some(success)) => Ok(("ACCEPTED", success)),
+        _ => problem(at, "has not exactly one success beside default"),
+    }
 }
 
 /// The type of a value that stands alone.

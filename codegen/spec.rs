@@ -76,7 +76,17 @@ pub(super) struct Responses {
 #[serde(deny_unknown_fields)]
 pub(super) struct Success {
     description: AsWritten,
-    pub(super) content: Option<Content>,
+    pub(super) content: Option<Answer>,
+}
+
+/// What a success holds: JSON, and perhaps the same as it changes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    #[serde(rename = "application/json")]
+    pub(super) json: Media,
+    #[serde(rename = "text/event-stream")]
+    pub(super) events: Option<Media>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +101,8 @@ pub(super) struct Content {
 pub(super) struct Media {
     pub(super) schema: Property,
     examples: Option<AsWritten>,
+    #[serde(rename = "x-extension")]
+    extension: Option<AsWritten>,
 }
 
 #[derive(Deserialize)]

@@ -10,6 +10,7 @@ mod complete;
 mod docs;
 mod edge;
 mod error;
+mod events;
 mod failures;
 mod format;
 mod normal;
@@ -27,11 +28,14 @@ pub mod wire;
 pub use docs::document;
 pub use edge::router;
 pub use error::ApiError;
+pub use events::Events;
 pub use operations::Operations;
+
+use tokio::sync::watch;
 
 use crate::{clock::Clock, ops::Ops};
 
-/// Everything that is served, over the use cases.
-pub fn service(ops: Ops, clock: Clock) -> axum::Router {
-    router(service::Service(ops), clock, || true)
+/// Everything that is served, over the use cases. Who watches a job is let go once `stopped` says so.
+pub fn service(ops: Ops, clock: Clock, stopped: watch::Receiver<bool>) -> axum::Router {
+    router(service::Service(ops, stopped), clock, || true)
 }

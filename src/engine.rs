@@ -26,7 +26,7 @@ use crate::{
     archive::{Catalog, CatalogError, Storage},
     clock::Clock,
     domain::{Entity, Failure, FailureCode, Partition, PartitionId, StorageSpec, words},
-    job::BackupJob,
+    job::{BackupJob, Meters},
     ledger::{Ledger, LedgerError, PartitionRecord},
     source::Source,
 };
@@ -53,6 +53,7 @@ pub struct Engine {
     catalog: Catalog,
     ledger: Ledger,
     clock: Clock,
+    meters: Meters,
     backups: Arc<Semaphore>,
     restores: Arc<Semaphore>,
 }
@@ -66,7 +67,13 @@ impl Engine {
     pub fn new(hosted: Vec<Hosted>, catalog: Catalog, ledger: Ledger, clock: Clock, slots: usize) -> Self {
         let hosted = hosted.into_iter().map(|hosted| (hosted.partition.id, hosted)).collect();
         let slots = || Arc::new(Semaphore::new(slots));
-        Self { hosted: Arc::new(hosted), catalog, ledger, clock, backups: slots(), restores: slots() }
+        let meters = Meters::default();
+        Self { hosted: Arc::new(hosted), catalog, ledger, clock, meters, backups: slots(), restores: slots() }
+    }
+
+    /// What the jobs that run now count on.
+    pub fn meters(&self) -> Meters {
+        self.meters.clone()
     }
 
     /// Runs the partition's unfinished jobs to their end, one after the other: a restore, a requested backup, one by
@@ -86,11 +93,15 @@ impl Engine {
         let turn = Turn::default();
         let restore = async {
             let job = record.restore.as_ref().filter(|job| job.state.is_active());
-            if let Some(job) = job { self.run_restore(hosted, job, &turn).await } else { Ok(()) }
+            let Some(job) = job else { return Ok(()) };
+            let _metered = self.meters.begin(job.id);
+            self.run_restore(hosted, job, &turn).await
         };
         let backup = async |job: &Option<BackupJob>| {
             let job = job.as_ref().filter(|job| job.state.is_active());
-            if let Some(job) = job { Box::pin(self.run_backup(hosted, job, &turn)).await } else { Ok(()) }
+            let Some(job) = job else { return Ok(()) };
+            let _metered = self.meters.begin(job.id);
+            Box::pin(self.run_backup(hosted, job, &turn)).await
         };
         let ends = tokio::join!(biased; Box::pin(restore), backup(&record.backup), backup(&record.scheduled));
         ends.0.and(ends.1).and(ends.2)
@@ -150,18 +161,30 @@ impl Engine {
     async fn change<R>(
         &self,
         id: PartitionId,
-        change: impl FnMut(&mut PartitionRecord) -> R,
+        mut change: impl FnMut(&mut PartitionRecord) -> R,
     ) -> Result<R, LedgerError> {
-        self.ledger.change_partition(id, self.clock.now(), change).await
+        let now = self.clock.now();
+        let noted = |record: &mut PartitionRecord| {
+            let result = change(record);
+            record::note(record, &self.meters, now);
+            result
+        };
+        self.ledger.change_partition(id, now, noted).await
     }
 
     /// Changes the record of a job that is worked on; refused once it is withdrawn.
     async fn advance<R>(
         &self,
         run: Run,
-        change: impl FnMut(&mut PartitionRecord) -> Result<R, Withdrawn>,
+        mut change: impl FnMut(&mut PartitionRecord) -> Result<R, Withdrawn>,
     ) -> Result<R, End> {
-        Ok(self.ledger.update_partition(run.partition, self.clock.now(), change).await??)
+        let now = self.clock.now();
+        let noted = |record: &mut PartitionRecord| {
+            let result = change(record)?;
+            record::note(record, &self.meters, now);
+            Ok::<R, Withdrawn>(result)
+        };
+        Ok(self.ledger.update_partition(run.partition, now, noted).await??)
     }
 
     /// The storage of a job. A mount that hangs answers never, and a job must end.

@@ -9,12 +9,16 @@
 //! happened. A deadline has no power any more from there on: a job that says `Timeout` has left nothing visible.
 
 mod meter;
+mod meters;
+mod progress;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use meter::{Measured, Meter, Stage};
+pub use meters::{Metered, Meters};
+pub use progress::Progress;
 
 use crate::domain::{BackupPoint, Failure, Location, PolicyName, StorageSpec, Wanted, WhyFull};
 
@@ -39,6 +43,12 @@ pub struct Job<Task, Outcome> {
     /// Whether it was told to end. It then fails, at whatever stage it is, and leaves nothing.
     #[serde(default)]
     pub cancelled: bool,
+    /// When work on it began; anew after it was interrupted.
+    #[serde(default)]
+    pub started: Option<DateTime<Utc>>,
+    /// What it had moved when this was written; none if that was not known yet.
+    #[serde(default)]
+    pub measured: Option<Measured>,
 }
 
 /// What a backup is asked to do.
@@ -188,13 +198,25 @@ impl<O> Event<O> {
 impl<T, O> Job<T, O> {
     /// A job as it is accepted.
     pub fn new(id: Uuid, requested: DateTime<Utc>, deadline: DateTime<Utc>, task: T) -> Self {
-        Self { id, requested, deadline, task, state: State::Accepted, cancelled: false }
+        let (state, cancelled, started, measured) = (State::Accepted, false, None, None);
+        Self { id, requested, deadline, task, state, cancelled, started, measured }
     }
 
     /// Moves the job on, or leaves it as it was.
     pub fn apply(&mut self, event: Event<O>) -> Result<(), Illegal> {
         self.state = transition(&self.state, event)?;
+        if matches!(self.state, State::Accepted) {
+            (self.started, self.measured) = (None, None);
+        }
         Ok(())
+    }
+
+    /// Notes, after a step, when work on it began and what its meter said last.
+    pub fn note(&mut self, now: DateTime<Utc>, measured: Option<Measured>) {
+        if self.state.has_begun() {
+            self.started = self.started.or(Some(now));
+        }
+        self.measured = measured.or(self.measured);
     }
 }
 

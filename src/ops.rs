@@ -21,6 +21,7 @@ mod retention_plan;
 mod storage;
 mod suspension;
 mod target;
+mod watch;
 
 use std::sync::Arc;
 
@@ -37,10 +38,11 @@ pub use policies::Masked;
 pub use restore::{RestoreProgress, RestoreRequest};
 pub use retention_plan::RetentionPlan;
 pub use target::Target;
+pub use watch::Stream;
 // What answers are made of.
 pub use crate::{
     archive::{Found, Scope},
-    job::{BackupJob, RestoreJob, State},
+    job::{BackupJob, Measured, Progress, RestoreJob, Stage, State},
     policy::{Action, Configuration, Hold},
     retention::{RetentionError, Verdict},
 };
@@ -49,6 +51,7 @@ use crate::{
     archive::Catalog,
     clock::Clock,
     domain::{Partition, PartitionId},
+    job::{Job, Meters},
     ledger::Ledger,
     retention::Keeper,
 };
@@ -60,13 +63,26 @@ pub struct Ops {
     catalog: Catalog,
     ledger: Ledger,
     keeper: Keeper,
+    meters: Meters,
     clock: Clock,
 }
 
 impl Ops {
-    /// The use cases for what is in the inventory.
-    pub fn new(inventory: Inventory, catalog: Catalog, ledger: Ledger, keeper: Keeper, clock: Clock) -> Self {
-        Self { inventory: Arc::new(inventory), catalog, ledger, keeper, clock }
+    /// The use cases for what is in the inventory. The `meters` are those of the jobs that run here.
+    pub fn new(
+        inventory: Inventory,
+        catalog: Catalog,
+        ledger: Ledger,
+        keeper: Keeper,
+        meters: Meters,
+        clock: Clock,
+    ) -> Self {
+        Self { inventory: Arc::new(inventory), catalog, ledger, keeper, meters, clock }
+    }
+
+    /// The time, by which progress is told.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     /// The partition, if this node hosts it and its state can be backed up.
@@ -77,6 +93,14 @@ impl Ops {
 
     fn hosted(&self, id: PartitionId) -> Result<&Partition, Error> {
         self.inventory.partition(id)
+    }
+
+    /// The job with what its meter says at this moment, while it runs.
+    fn metered<T, O>(&self, mut job: Job<T, O>) -> Job<T, O> {
+        if job.state.has_begun() {
+            job.measured = self.meters.read(job.id).or(job.measured);
+        }
+        job
     }
 
     /// When a job that is accepted now and may take `minutes` times out.

@@ -61,6 +61,12 @@ fn what_openapi_has_and_the_contract_may_not_use_is_refused_where_it_stands() {
         "paths./Things/{thingId}/$/Change.post.requestBody.content.text/plain",
         "text/plain",
     );
+    refused(
+        "schema: { type: string }\n        default",
+        "schema: { type: boolean }\n        default",
+        "paths./Things/{thingId}.get.responses.text/event-stream",
+        "not of type string",
+    );
     refused("in: path", "in: cookie", "components.parameters.ThingId.in", "unknown variant `cookie`");
     refused("'3.1.0'", "'3.0.3'", "openapi", "unknown variant `3.0.3`");
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{ApiError, body, operations::CommonQuery, query, schema};
+use super::{ApiError, body, events, operations::CommonQuery, query, schema};
 
 /// A request that is being read.
 pub(super) struct Call {
@@ -63,6 +63,11 @@ impl Call {
             _ => return Err(ApiError::invalid(format!("{name}: is there {} times, not once.", given.len()))),
         };
         schema::read(Value::Object(Map::from_iter(value)))
+    }
+
+    /// Whether the caller asks for the answer as it changes.
+    pub(super) fn wants_events(&self) -> bool {
+        events::wanted(&self.parts.headers)
     }
 
     /// The part of the query that all operations have, of a version from `oldest` up.

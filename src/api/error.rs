@@ -71,6 +71,11 @@ impl ApiError {
         self.code
     }
 
+    /// What lies behind it, if the caller is not told.
+    pub(super) fn cause(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_ref().map(|Cause(cause)| -> &(dyn Error + 'static) { &**cause })
+    }
+
     /// The message.
     pub fn message(&self) -> &str {
         &self.message

@@ -18,7 +18,13 @@ use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi};
 use uuid::Uuid;
 
-use super::{ApiError, call::Call, format, reply, server::Server};
+use super::{
+    ApiError,
+    call::Call,
+    events::{self, Events},
+    format, reply,
+    server::Server,
+};
 
 /// An operation of the contract.
 pub struct Operation {

@@ -1,9 +1,13 @@
 //! The operations that are built, as calls of the use cases. The rest keeps the trait's 501.
 
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
     ApiError,
+    events::{self, Events},
     operations::{
         BackupPartitionQuery, CreateBackupPolicyQuery, GetAllEntitiesBackedUpByPolicyQuery,
         GetApplicationBackupConfigurationInfoQuery, GetApplicationBackupListQuery, GetApplicationInfoListQuery,
@@ -23,12 +27,25 @@ use super::{
 };
 use crate::{
     domain::PartitionId,
-    ops::{BackupRequest, Ops, Query, RestoreRequest},
+    ops::{BackupRequest, Ops, Query, RestoreRequest, Stream},
 };
 
 /// The service behind the routes.
 #[derive(Clone)]
-pub(super) struct Service(pub(super) Ops);
+pub(super) struct Service(pub(super) Ops, pub(super) watch::Receiver<bool>);
+
+impl Service {
+    /// What is told of a job, as events.
+    fn events<T: Send + 'static, W: Send + 'static>(
+        &self,
+        told: Stream<T>,
+        tell: fn(T, DateTime<Utc>) -> W,
+    ) -> Events<W> {
+        let ops = self.0.clone();
+        let answers = told.map(move |told| Ok(tell(told?, ops.now())));
+        events::until(self.1.clone(), answers).boxed()
+    }
+}
 
 impl Operations for Service {
     async fn create_backup_policy(
@@ -102,7 +119,15 @@ impl Operations for Service {
     }
 
     async fn get_partition_backup_progress(&self, partition_id: Uuid) -> Result<Option<BackupProgressInfo>, ApiError> {
-        Ok(self.0.backup_progress(PartitionId(partition_id)).await?.map(tell::backup_progress))
+        Ok(self.0.backup_progress(PartitionId(partition_id)).await?.map(|job| tell::backup_progress(job, self.0.now())))
+    }
+
+    async fn watch_get_partition_backup_progress(
+        &self,
+        partition_id: Uuid,
+    ) -> Result<Events<Option<BackupProgressInfo>>, ApiError> {
+        let told = self.0.watch_backup(PartitionId(partition_id))?;
+        Ok(self.events(told, |job, now| job.map(|job| tell::backup_progress(job, now))))
     }
 
     async fn get_partition_backup_list(
@@ -152,7 +177,15 @@ impl Operations for Service {
         &self,
         partition_id: Uuid,
     ) -> Result<Option<RestoreProgressInfo>, ApiError> {
-        Ok(tell::restore_progress(self.0.restore_progress(PartitionId(partition_id)).await?))
+        let progress = self.0.restore_progress(PartitionId(partition_id)).await?;
+        Ok(tell::restore_progress(progress, self.0.now()))
+    }
+
+    async fn watch_get_partition_restore_progress(
+        &self,
+        partition_id: Uuid,
+    ) -> Result<Events<Option<RestoreProgressInfo>>, ApiError> {
+        Ok(self.events(self.0.watch_restore(PartitionId(partition_id))?, tell::restore_progress))
     }
 
     async fn enable_application_backup(

@@ -4,6 +4,7 @@ mod controls;
 mod health;
 mod inventory;
 mod policies;
+mod progress;
 mod retention;
 
 pub(super) use controls::{configurations, partition_configuration};
@@ -15,6 +16,7 @@ pub(super) use retention::retention_plan;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;
 
+use self::progress::Moved;
 use super::wire;
 use crate::{
     domain::{BackupPoint, Epoch, Failure, FailureCode, PartitionId, PartitionKind, words},
@@ -22,7 +24,8 @@ use crate::{
 };
 
 /// The progress of the latest backup. Until it is done its fields have the published placeholders.
-pub(super) fn backup_progress(job: BackupJob) -> wire::BackupProgressInfo {
+pub(super) fn backup_progress(job: BackupJob, now: DateTime<Utc>) -> wire::BackupProgressInfo {
+    let moved = Moved::of(&job.progress(now));
     let state = match &job.state {
         State::Accepted => wire::BackupState::Accepted,
         State::Running | State::Committing => wire::BackupState::BackupInProgress,
@@ -44,19 +47,29 @@ pub(super) fn backup_progress(job: BackupJob) -> wire::BackupProgressInfo {
         notes: done.is_some().then_some(job.task.notes).filter(|notes| !notes.is_empty()),
         backup_location: done.map(|point| point.location.0),
         failure_error: why.map(failure),
+        bytes_total: moved.bytes_total,
+        bytes_processed: moved.bytes_processed,
+        bytes_stored: moved.bytes_stored,
+        files_total: moved.files_total,
+        files_processed: moved.files_processed,
+        percent_complete: moved.percent,
+        started_utc: moved.started,
+        estimated_completion_utc: moved.completion,
+        stage_milliseconds: moved.stages,
     }
 }
 
 /// The progress of the latest restore, or that one is needed.
-pub(super) fn restore_progress(progress: RestoreProgress) -> Option<wire::RestoreProgressInfo> {
+pub(super) fn restore_progress(progress: RestoreProgress, now: DateTime<Utc>) -> Option<wire::RestoreProgressInfo> {
     let data_loss =
         progress.data_loss.map(|loss| wire::DataLossInfo { detected_utc: loss.since, description: loss.found });
-    let info = progress.job.map(restore).or_else(|| data_loss.is_some().then(no_restore))?;
+    let info = progress.job.map(|job| restore(job, now)).or_else(|| data_loss.is_some().then(no_restore))?;
     Some(wire::RestoreProgressInfo { data_loss, ..info })
 }
 
 /// What is being restored shows from the start; when it was done, only at the end.
-fn restore(job: RestoreJob) -> wire::RestoreProgressInfo {
+fn restore(job: RestoreJob, now: DateTime<Utc>) -> wire::RestoreProgressInfo {
+    let moved = Moved::of(&job.progress(now));
     let state = match &job.state {
         State::Accepted => wire::RestoreState::Accepted,
         State::Running | State::Committing => wire::RestoreState::RestoreInProgress,
@@ -76,6 +89,15 @@ fn restore(job: RestoreJob) -> wire::RestoreProgressInfo {
         restored_epoch: shown.map(|point| epoch(point.epoch)),
         restored_lsn: Some(shown.map_or(0, |point| point.lsn)),
         failure_error: why.map(failure),
+        bytes_total: moved.bytes_total,
+        bytes_processed: moved.bytes_processed,
+        bytes_stored: moved.bytes_stored,
+        files_total: moved.files_total,
+        files_processed: moved.files_processed,
+        percent_complete: moved.percent,
+        started_utc: moved.started,
+        estimated_completion_utc: moved.completion,
+        stage_milliseconds: moved.stages,
         ..no_restore()
     }
 }
@@ -88,6 +110,15 @@ fn no_restore() -> wire::RestoreProgressInfo {
         restored_lsn: Some(0),
         failure_error: None,
         data_loss: None,
+        bytes_total: None,
+        bytes_processed: None,
+        bytes_stored: None,
+        files_total: None,
+        files_processed: None,
+        percent_complete: None,
+        started_utc: None,
+        estimated_completion_utc: None,
+        stage_milliseconds: None,
     }
 }
 

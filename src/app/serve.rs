@@ -56,6 +56,7 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     let catalog = Catalog::new(Stores::new(settings.file_share.clone(), clock.clone()));
     let engine =
         Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get());
+    let meters = engine.meters();
     let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
     let reconciler =
         Reconciler::new(engine, catalog.clone(), keeper.clone(), ledger.clone(), clock.clone(), settings.rules);
@@ -63,7 +64,8 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);
     let jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
-    let router = api::service(Ops::new(inventory(&settings), catalog, ledger, keeper, clock.clone()), clock);
+    let ops = Ops::new(inventory(&settings), catalog, ledger, keeper, meters, clock.clone());
+    let router = api::service(ops, clock, stopped.clone());
     if !listener.local_addr()?.ip().is_loopback() {
         tracing::warn!("whoever can reach this address can take and restore backups: there is no authentication yet");
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{BackupPoint, ChainTip, DataLoss, Entity, Failure, FailureCode, Parent},
-    job::{BackupJob, Event, Job, RestoreJob, Restored, State},
+    job::{BackupJob, Event, Job, Meters, RestoreJob, Restored, State},
     ledger::{PartitionRecord, Wrote},
     policy,
 };
@@ -185,6 +185,16 @@ pub(super) fn fail_active(record: &mut PartitionRecord, why: &Failure, at: DateT
     }
     if let Some(job) = record.restore.as_mut().filter(|job| job.state.is_active()) {
         apply(job, Event::Fail(why.clone()));
+    }
+}
+
+/// Keeps with each job when it began and what it has moved, in the write that moves one of them on.
+pub(super) fn note(record: &mut PartitionRecord, meters: &Meters, now: DateTime<Utc>) {
+    for job in record.backup.iter_mut().chain(&mut record.scheduled) {
+        job.note(now, meters.read(job.id));
+    }
+    if let Some(job) = &mut record.restore {
+        job.note(now, meters.read(job.id));
     }
 }
 

@@ -21,7 +21,7 @@ pub struct RestoreRequest {
 }
 
 /// How the latest restore goes, and whether one is needed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RestoreProgress {
     /// The latest restore; none if there never was one.
     pub job: Option<RestoreJob>,
@@ -56,7 +56,10 @@ impl Ops {
         self.hosted(id)?;
         let record = self.ledger.partition(id).await?;
         Ok(record
-            .map(|record| RestoreProgress { job: record.restore, data_loss: record.data_loss })
+            .map(|record| RestoreProgress {
+                job: record.restore.map(|job| self.metered(job)),
+                data_loss: record.data_loss,
+            })
             .unwrap_or_default())
     }
 

@@ -19,6 +19,7 @@ use fabric_backup::{
     clock::{Clock, ManualClock},
     domain::{Partition, PartitionId},
     engine::{Engine, Hosted},
+    job::Meters,
     ledger::{Ledger, PartitionRecord},
     ops::Ops,
     reconcile::{Reconciler, Rules},
@@ -53,6 +54,7 @@ pub(crate) struct TestApp {
     partitions: Vec<Partition>,
     hand: ManualClock,
     dir: TempDir,
+    stop: watch::Sender<bool>,
     unfinished: bool,
 }
 
@@ -73,7 +75,8 @@ impl TestApp {
         fs::create_dir(dir.path().join("shares")).unwrap();
         fs::create_dir(dir.path().join("mnt")).unwrap();
         let router = Router::new();
-        let mut app = Self { store, clock, ledger, router, engine, catalog, partitions, hand, dir, unfinished: false };
+        let (stop, unfinished) = (watch::Sender::new(false), false);
+        let mut app = Self { store, clock, ledger, router, engine, catalog, partitions, hand, dir, stop, unfinished };
         app.serve();
         for id in app.engine.partitions() {
             fs::create_dir_all(app.state(id.0)).unwrap();
@@ -91,8 +94,15 @@ impl TestApp {
         });
         self.engine = Engine::new(hosted.collect(), catalog.clone(), ledger.clone(), clock.clone(), 4);
         let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
-        let ops = Ops::new(world::inventory(self.partitions.clone()), catalog, ledger, keeper, clock.clone());
-        self.router = api::service(ops, clock);
+        let ops = Ops::new(
+            world::inventory(self.partitions.clone()),
+            catalog,
+            ledger,
+            keeper,
+            self.engine.meters(),
+            clock.clone(),
+        );
+        self.router = api::service(ops, clock, self.stop.subscribe());
     }
 
     /// Takes partitions, with their services, out of the configuration.
@@ -124,6 +134,27 @@ impl TestApp {
     /// A storage as a request names it.
     pub(crate) fn storage(&self, name: &str) -> Value {
         json!({ "StorageKind": "FileShare", "Path": self.share(name) })
+    }
+
+    /// What answers requests.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// The body of an answer, not read yet.
+    pub(crate) async fn body(&self, path: &str, headers: &[(&str, &str)]) -> Body {
+        let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
+        self.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().into_body()
+    }
+
+    /// Tells the service to stop.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// What the jobs that run here count on.
+    pub(crate) fn meters(&self) -> Meters {
+        self.engine.meters()
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -280,6 +311,31 @@ pub(crate) const MOUNT: &str = r"\\myshare\backupshare";
 /// The body that restores what a backup's progress or item tells.
 pub(crate) fn restore_of(backup: &Value) -> Value {
     json!({ "BackupId": backup["BackupId"], "BackupLocation": backup["BackupLocation"] })
+}
+
+/// What a progress has beyond the published fields: how far the job is.
+const MOVED: [&str; 9] = [
+    "BytesTotal",
+    "BytesProcessed",
+    "BytesStored",
+    "FilesTotal",
+    "FilesProcessed",
+    "PercentComplete",
+    "StartedUtc",
+    "EstimatedCompletionUtc",
+    "StageMilliseconds",
+];
+
+/// A progress without what tells how far the job is.
+pub(crate) fn published(mut progress: Value) -> Value {
+    progress.as_object_mut().unwrap().retain(|name, _| !MOVED.contains(&name.as_str()));
+    progress
+}
+
+/// What a progress tells of how far the job is.
+pub(crate) fn moved(progress: &Value) -> Value {
+    let all = progress.as_object().unwrap().iter().filter(|(name, _)| MOVED.contains(&name.as_str()));
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn state_of(dir: &Path, id: Uuid) -> PathBuf {

@@ -26,4 +26,5 @@ mod restart;
 mod restore;
 mod suspend;
 mod validate;
+mod watch;
 mod world;

@@ -1,14 +1,18 @@
 //! `GetPartitionBackupProgress` and `GetPartitionRestoreProgress`: every state, field by field.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use chrono::TimeDelta;
-use fabric_backup::{job::State, ledger::PartitionRecord};
+use fabric_backup::{
+    job::{Stage, State},
+    ledger::PartitionRecord,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::TestApp,
+    app::{TestApp, moved, published},
+    observed::{Seen, Verdict},
     world::{CALC, STATELESS, UNKNOWN},
 };
 
@@ -64,7 +68,8 @@ async fn a_backup_tells_only_its_state_until_it_is_done_and_then_everything() {
     assert_eq!(app.backup_progress(CALC).await, unfinished_backup("Accepted", &Value::Null));
     app.advance(TimeDelta::seconds(50));
     let running = app.pause(CALC, backup_is(&State::Running), async || app.backup_progress(CALC).await).await;
-    assert_eq!(running, unfinished_backup("BackupInProgress", &Value::Null));
+    assert_eq!(running["StartedUtc"], "2026-03-04T12:05:59Z");
+    assert_eq!(published(running), unfinished_backup("BackupInProgress", &Value::Null));
     app.advance(TimeDelta::seconds(7));
     let expected = json!({
         "BackupState": "Success",
@@ -76,7 +81,9 @@ async fn a_backup_tells_only_its_state_until_it_is_done_and_then_everything() {
         "LsnOfLastBackupRecord": "1",
         "FailureError": null,
     });
-    assert_eq!(app.backup_progress(CALC).await, expected);
+    let progress = app.backup_progress(CALC).await;
+    assert_eq!((&progress["PercentComplete"], &progress["StartedUtc"]), (&json!(100), &json!("2026-03-04T12:05:59Z")));
+    assert_eq!(published(progress), expected);
 }
 
 #[tokio::test]
@@ -84,7 +91,7 @@ async fn a_backup_that_is_being_committed_is_in_progress() {
     let app = TestApp::new();
     app.ask_backup(CALC).await;
     let seen = app.pause(CALC, backup_is(&State::Committing), async || app.backup_progress(CALC).await).await;
-    assert_eq!(seen, unfinished_backup("BackupInProgress", &Value::Null));
+    assert_eq!(published(seen), unfinished_backup("BackupInProgress", &Value::Null));
 }
 
 #[tokio::test]
@@ -98,7 +105,7 @@ async fn a_backup_that_failed_tells_only_why() {
     let progress = app.backup_progress(CALC).await;
     let message = format!("the state '{}' does not exist", app.state(CALC).display());
     let why = json!({ "Code": "FABRIC_E_FILE_NOT_FOUND", "Message": message });
-    assert_eq!(progress, unfinished_backup("Failure", &why));
+    assert_eq!(published(progress), unfinished_backup("Failure", &why));
 }
 
 #[tokio::test]
@@ -139,11 +146,11 @@ async fn a_restore_shows_its_backup_at_once_and_its_end_only_when_done() {
         app.ask_restore(CALC, &point).await.accepted();
         assert_eq!(app.restore_progress(CALC).await, restore("Accepted", NEVER, Some(&point), &Value::Null));
         let seen = app.pause(CALC, restore_is(&state), async || app.restore_progress(CALC).await).await;
-        assert_eq!(seen, restore("RestoreInProgress", NEVER, Some(&point), &Value::Null));
+        assert_eq!(published(seen), restore("RestoreInProgress", NEVER, Some(&point), &Value::Null));
     }
     app.advance(TimeDelta::seconds(3));
     assert_eq!(
-        app.restore_progress(CALC).await,
+        published(app.restore_progress(CALC).await),
         restore("Success", "2026-03-04T12:05:09Z", Some(&point), &Value::Null)
     );
 }
@@ -158,7 +165,7 @@ async fn a_restore_that_failed_tells_only_why() {
     app.work().await;
     let message = format!("the data of the backup '{}' is missing", point["BackupLocation"].as_str().unwrap());
     let why = json!({ "Code": "FABRIC_E_RESTORE_SAFE_CHECK_FAILED", "Message": message });
-    assert_eq!(app.restore_progress(CALC).await, restore("Failure", NEVER, None, &why));
+    assert_eq!(published(app.restore_progress(CALC).await), restore("Failure", NEVER, None, &why));
 }
 
 #[tokio::test]
@@ -173,4 +180,81 @@ async fn a_restore_that_timed_out_tells_only_that() {
                    ask again with a greater RestoreTimeout";
     let why = json!({ "Code": "FABRIC_E_TIMEOUT", "Message": message });
     assert_eq!(app.restore_progress(CALC).await, restore("Timeout", NEVER, None, &why));
+}
+
+/// What is told besides the published fields, of a job that waits while its meter says something.
+fn metered(app: &TestApp, progress: &Value, job: Uuid) -> Value {
+    assert_eq!(moved(progress), json!({ "StartedUtc": "2026-03-04T12:05:09Z" }), "nothing is known yet");
+    let meter = app.meters().of(job);
+    meter.begin(2, 1000);
+    meter.processed(250);
+    meter.file();
+    meter.stored(77);
+    meter.spent(Stage::Hash, Duration::from_millis(1500));
+    app.advance(TimeDelta::seconds(10));
+    json!({
+        "BytesTotal": "1000",
+        "BytesProcessed": "250",
+        "BytesStored": "77",
+        "FilesTotal": "2",
+        "FilesProcessed": "1",
+        "PercentComplete": 25,
+        "StartedUtc": "2026-03-04T12:05:09Z",
+        "EstimatedCompletionUtc": "2026-03-04T12:05:49Z",
+        "StageMilliseconds": { "Read": "0", "Hash": "1500", "Compress": "0", "Write": "0", "Throttled": "0" },
+    })
+}
+
+#[tokio::test]
+async fn a_backup_tells_what_it_has_moved_and_where_its_time_goes() {
+    let app = TestApp::new();
+    app.ask_backup(CALC).await;
+    assert_eq!(moved(&app.backup_progress(CALC).await), json!({}));
+    let job = app.store.records()[0].backup.as_ref().unwrap().id;
+    let look = async || {
+        let expected = metered(&app, &app.backup_progress(CALC).await, job);
+        assert_eq!(moved(&app.backup_progress(CALC).await), expected);
+    };
+    app.pause(CALC, backup_is(&State::Running), look).await;
+    let end = moved(&app.backup_progress(CALC).await);
+    assert_eq!((&end["PercentComplete"], &end["EstimatedCompletionUtc"]), (&json!(100), &Value::Null));
+    assert_eq!(end["StageMilliseconds"]["Hash"].as_str().map(|spent| spent.len() > 3), Some(true), "{end}");
+}
+
+#[tokio::test]
+async fn a_restore_tells_what_it_has_moved_and_where_its_time_goes() {
+    let app = TestApp::new();
+    let point = app.back_up(CALC).await;
+    app.ask_restore(CALC, &point).await.accepted();
+    let job = app.store.records()[0].restore.as_ref().unwrap().id;
+    let look = async || {
+        let expected = metered(&app, &app.restore_progress(CALC).await, job);
+        assert_eq!(moved(&app.restore_progress(CALC).await), expected);
+    };
+    app.pause(CALC, restore_is(&State::Running), look).await;
+    let end = moved(&app.restore_progress(CALC).await);
+    assert_eq!((&end["PercentComplete"], &end["EstimatedCompletionUtc"]), (&json!(100), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_job_that_begins_again_counts_anew() {
+    let app = TestApp::new();
+    app.ask_backup(CALC).await;
+    let job = app.store.records()[0].backup.as_ref().unwrap().id;
+    app.store.observe({
+        let meters = app.meters();
+        move |seen| match seen {
+            Seen::Written(record) if record.backup.as_ref().is_some_and(|job| job.state == State::Running) => {
+                meters.of(job).begin(1, 9);
+                Verdict::Fail
+            }
+            _ => Verdict::Go,
+        }
+    });
+    app.work_on(CALC).await.unwrap_err();
+    app.restart().await;
+    assert_eq!(moved(&app.backup_progress(CALC).await), json!({}));
+    app.advance(TimeDelta::seconds(20));
+    app.work().await;
+    assert_eq!(app.backup_progress(CALC).await["StartedUtc"], "2026-03-04T12:05:29Z");
 }

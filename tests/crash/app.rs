@@ -118,7 +118,7 @@ impl App {
         let engine = Engine::new(vec![hosted], catalog.clone(), ledger.clone(), clock.clone(), 1);
         let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
         let inventory = Inventory::new([], [], [node.partition()]);
-        let ops = Ops::new(inventory, catalog.clone(), ledger.clone(), keeper, clock.clone());
+        let ops = Ops::new(inventory, catalog.clone(), ledger.clone(), keeper, engine.meters(), clock.clone());
         Self { node: node.clone(), ops, engine, ledger, catalog, clock, _hand: hand }
     }
 

@@ -115,7 +115,7 @@ fn message(message: &Value) -> Facts {
 
 fn content(content: &Value) -> Facts {
     let mut facts = Facts::new();
-    for (media_type, media) in entries(content) {
+    for (media_type, media) in entries(content).filter(|(_, media)| is_published(media)) {
         match media_type.as_str() {
             "application/json" => facts.extend(shape(&media["schema"])),
             other => put(&mut facts, other, json!(true)),
