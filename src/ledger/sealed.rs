@@ -10,6 +10,8 @@ use super::{Becomes, Change, Embedded, KeyError, KeyFile, KeyValue, LedgerError,
 
 /// The record that says so. No other key begins with it.
 const MARK: &str = "sealed";
+/// What the record holds once the file has nothing left from before it was sealed. Without it the process ended between.
+const CLEAN: &[u8] = b"clean";
 
 /// A sealed store over any other.
 pub struct Sealed<K> {
@@ -32,10 +34,18 @@ impl Sealed<Embedded> {
             Err(LedgerError::Sealed { key }) if key == MARK => return Err(unusable(KeyError::Foreign)),
             opened => opened?,
         };
-        if !marked {
-            sealed.store.compact()?;
-        }
+        sealed.clean()?;
         Ok(sealed)
+    }
+}
+
+impl Sealed<Embedded> {
+    /// Takes plain values out of the file, once.
+    fn clean(&self) -> Result<(), LedgerError> {
+        let Some(mark) = self.get(MARK)?.filter(|mark| mark.value != CLEAN) else { return Ok(()) };
+        self.store.compact()?;
+        let becomes = Becomes::Value(CLEAN.to_vec());
+        self.commit(&[Change { key: MARK.to_owned(), seen: mark.revision, becomes }])
     }
 }
 

@@ -117,6 +117,19 @@ async fn a_file_of_the_first_version_is_read_and_sealed() {
     place.open().unwrap();
 }
 
+#[test]
+fn what_a_process_that_ended_right_after_sealing_left_plain_is_gone_after_the_next_start() {
+    let place = Place::new();
+    written_by_the_first_version(&place.ledger());
+    drop(Sealed::over(place.plain(), place.key().take(false).unwrap()).unwrap());
+    assert!(holds(&place.ledger(), "c2VjcmV0"));
+    drop(place.open().unwrap());
+    assert!(!holds(&place.ledger(), "c2VjcmV0"));
+    let (mark, size) = (raw(&place, MARK), fs::metadata(place.ledger()).unwrap().len());
+    drop(place.open().unwrap());
+    assert_eq!((raw(&place, MARK), fs::metadata(place.ledger()).unwrap().len()), (mark, size), "once is enough");
+}
+
 #[tokio::test]
 async fn what_was_sealed_goes_on_from_its_revisions() {
     let place = Place::new();
