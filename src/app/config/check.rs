@@ -37,10 +37,11 @@ use crate::{
 /// Checks `file`, which lies in the directory `base`.
 pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result<Settings, Fault> {
     let data_dir = data_dir(file, base, overrides.data_dir)?;
+    let file_share = file_share(&file.file_share, base, &data_dir)?;
     let mut settings = Settings {
         listen: listen(file, overrides.listen)?,
-        file_share: file_share(&file.file_share, base, &data_dir)?,
-        ledger_key: ledger_key(file.ledger_key_file.as_ref(), base, &data_dir)?,
+        ledger_key: ledger_key(file.ledger_key_file.as_ref(), base, &data_dir, &file_share)?,
+        file_share,
         data_dir,
         applications: Vec::new(),
         services: Vec::new(),
@@ -74,10 +75,21 @@ fn data_dir(file: &Root, base: &Path, given: Option<PathBuf>) -> Result<PathBuf,
     absolute(&path).map_err(|error| Fault::new(0..0, format!("the data directory has no absolute path: {error}")))
 }
 
-/// A key that is given must be there and good: it is never made here.
-fn ledger_key(written: Option<&At<PathBuf>>, base: &Path, data_dir: &Path) -> Result<KeyFile, Fault> {
+/// A key that is given must be there and good: it is never made here. Where backups go others read, so it does not lie there.
+fn ledger_key(
+    written: Option<&At<PathBuf>>,
+    base: &Path,
+    data_dir: &Path,
+    file_share: &StoreSettings,
+) -> Result<KeyFile, Fault> {
     let Some(file) = written else { return Ok(own_key(data_dir)) };
     let path = base.join(file.get());
+    if let Some(share) = places::share_around(&path, file_share) {
+        let (path, share) = (path.display(), share.display());
+        return Err(file.fault(format!(
+            "the key file '{path}' lies in the file share directory '{share}', where whoever may read backups can read it; keep it elsewhere"
+        )));
+    }
     match SealKey::read(&path) {
         Ok(_) => Ok(KeyFile::Given(path)),
         Err(error) => Err(file.fault(format!("the key file '{}' cannot be used: {}", path.display(), words(&error)))),

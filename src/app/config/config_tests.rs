@@ -78,6 +78,30 @@ fn the_key_of_the_ledger_lies_in_the_data_directory_unless_it_is_given() {
 }
 
 #[test]
+fn a_key_of_the_ledger_that_lies_where_backups_go_is_refused() {
+    for shares in ["[file_share]\nroots = ['a']", "[file_share.mounts]\n'\\\\host\\share' = 'a'"] {
+        let directory = directory(&format!("ledger_key_file = 'b/key'\n{shares}"));
+        let base = fs::canonicalize(directory.path()).unwrap();
+        fs::write(base.join("a/key"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+        fs::set_permissions(base.join("a/key"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::remove_dir(base.join("b")).unwrap();
+        std::os::unix::fs::symlink(base.join("a"), base.join("b")).unwrap();
+        let Err(refused) = load(&base.join("node.toml"), Overrides::default()) else { panic!("accepted: {shares}") };
+        let message = format!("{refused:?}");
+        assert!(message.contains("lies in the file share directory"), "{message}");
+    }
+}
+
+#[test]
+fn a_partition_whose_state_is_gone_is_accepted_as_configured() {
+    let directory = directory(SERVICES);
+    let base = fs::canonicalize(directory.path()).unwrap();
+    fs::remove_dir(base.join("a")).unwrap();
+    let settings = load(&base.join("node.toml"), Overrides::default()).unwrap();
+    assert_eq!(settings.partitions[0].source, Some(SourceSettings::Directory(base.join("a"))));
+}
+
+#[test]
 fn the_command_line_goes_before_the_file() {
     let directory = directory("listen = '127.0.0.1:1'\ndata_dir = 'x'");
     let overrides = Overrides { listen: Some("127.0.0.1:2".parse().unwrap()), data_dir: Some("/y".into()) };

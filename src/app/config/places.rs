@@ -15,6 +15,7 @@ use super::{
     fault::Fault,
     file::At,
 };
+use crate::storage::StoreSettings;
 
 /// The directories of states seen so far.
 #[derive(Default)]
@@ -43,9 +44,7 @@ impl StateDirectories {
 }
 
 fn collision(state: &Path, settings: &Settings) -> Option<String> {
-    let file_share = &settings.file_share;
-    let shares = file_share.share_roots.iter().chain(file_share.mounts.values());
-    if let Some(share) = shares.map(|s| resolve(s)).find(|share| overlap(state, share)) {
+    if let Some(share) = shares(&settings.file_share).find(|share| overlap(state, share)) {
         return Some(format!("'{}' overlaps the file share directory '{}'", state.display(), share.display()));
     }
     let (data_dir, allowed) = (resolve(&settings.data_dir), resolve(&settings.state()));
@@ -58,6 +57,16 @@ fn collision(state: &Path, settings: &Settings) -> Option<String> {
             allowed.display()
         )
     })
+}
+
+fn shares(file_share: &StoreSettings) -> impl Iterator<Item = PathBuf> {
+    file_share.share_roots.iter().chain(file_share.mounts.values()).map(|share| resolve(share))
+}
+
+/// The file share directory that a file lies in.
+pub(super) fn share_around(path: &Path, file_share: &StoreSettings) -> Option<PathBuf> {
+    let path = resolve(path);
+    shares(file_share).find(|share| path.starts_with(share))
 }
 
 /// The directory of a state. It may be gone, since a restore brings it back into the directory above, which must be there.
