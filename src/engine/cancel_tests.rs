@@ -13,6 +13,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use uuid::Uuid;
+
 use super::{
     answered,
     bounds::Run,
@@ -22,6 +24,7 @@ use crate::{
     domain::{Failure, FailureCode, PartitionId},
     job::State,
     ledger::PartitionRecord,
+    source::Source,
     storage::faulty::{Call, Moment, Observer, Verb, Verdict},
 };
 
@@ -137,6 +140,31 @@ fn a_restore_that_is_cancelled_at_any_stage_ends_in_time_and_leaves_the_state_al
 fn beside(node: &Node, id: PartitionId) -> PathBuf {
     let state = node.state(id);
     state.with_file_name(format!(".{}.fabric-backup", state.file_name().unwrap().to_str().unwrap()))
+}
+
+#[test]
+fn a_restore_waits_for_the_threads_of_one_that_ended_before_and_can_be_cancelled_meanwhile() {
+    let node = Node::new(go(), 1, 1);
+    run(async {
+        node.ask_backup(ONE).await;
+        node.engine.work(ONE).await.unwrap();
+        for is_cancelled in [true, false] {
+            let left = Source::directory(node.state(ONE)).stage(Uuid::from_u128(77)).unwrap();
+            node.ask_restore(ONE, ONE).await;
+            let engine = node.engine.clone();
+            let mut job = tokio::spawn(async move { engine.work(ONE).await });
+            timeout(Duration::from_millis(300), &mut job).await.expect_err("it did not wait");
+            if is_cancelled {
+                node.change(ONE, cancel_restore).await;
+                timeout(SOON, job).await.expect("it did not end in time").unwrap().unwrap();
+                aborted(node.restore(ONE).await);
+            } else {
+                drop(left);
+                timeout(SOON, job).await.expect("it did not go on").unwrap().unwrap();
+                assert!(matches!(node.restore(ONE).await, State::Succeeded(_)));
+            }
+        }
+    });
 }
 
 #[test]

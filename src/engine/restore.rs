@@ -1,6 +1,6 @@
 //! One restore: plan, fetch and verify into a staging tree beside the state, swap.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::{sync::mpsc, time};
@@ -19,6 +19,9 @@ use crate::{
     ledger::LedgerError,
     source::{FileSink, Found, Sealed, Source, SourceError, Staging},
 };
+
+/// How often it is looked whether somebody is still at work beside the state.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Held by every thread that is at work beside the state. Once all are gone, nothing of theirs is left.
 type Busy = mpsc::Sender<Infallible>;
@@ -61,10 +64,7 @@ impl Engine {
 
     /// Builds the restored tree beside the state. Whatever fails here leaves the state untouched.
     async fn stage(&self, hosted: &Hosted, job: &RestoreJob, busy: Busy) -> Result<Prepared, End> {
-        let (source, job_id) = (hosted.source.clone(), job.id);
-        // What nobody waits for any more is dropped over there: the tree before the sign.
-        let (staging, busy) = blocking(move || (source.stage(job_id), busy)).await;
-        let tree = Tree { staging: staging?, busy };
+        let tree = tree(&hosted.source, job.id, busy).await?;
         let storage = self.open(&job.task.storage).await?;
         let archive = Archive::open(&storage, &job.task.point.location).await.map_err(|e| End::failed(e.code(), &e))?;
         if archive.point().id != job.task.point.id {
@@ -141,6 +141,19 @@ fn restored_job(source: &Source) -> Result<Option<Uuid>, SourceError> {
         tracing::error!(error = %words(&error), "what an interrupted restore left cannot be cleared up");
     }
     source.restored_job()
+}
+
+/// An empty tree. Whoever ended a restore may be gone before its threads are, so one that is at work beside the state is
+/// waited for.
+async fn tree(source: &Source, job: Uuid, busy: Busy) -> Result<Tree, SourceError> {
+    loop {
+        let (source, busy) = (source.clone(), busy.clone());
+        // What nobody waits for any more is dropped over there: the tree before the sign.
+        match blocking(move || (source.stage(job), busy)).await {
+            (Err(SourceError::Busy { .. }), _) => time::sleep(PAUSE).await,
+            (staging, busy) => return Ok(Tree { staging: staging?, busy }),
+        }
+    }
 }
 
 /// A staging tree as the sink of an archive.
