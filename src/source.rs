@@ -29,6 +29,9 @@ mod crash;
 mod dirfd;
 mod error;
 mod inspect;
+#[cfg(test)]
+#[path = "source/landing_tests.rs"]
+mod landing;
 mod reader;
 mod remove;
 mod snapshot;
@@ -86,6 +89,13 @@ impl Source {
     /// [`Self::restored_job`], which knows more: a swap that failed late may be finished before this is called.
     pub fn recover(&self) -> Result<Recovered, SourceError> {
         Annex::find(&self.root)?.map_or(Ok(Recovered::Nothing), |annex| annex.settle())
+    }
+
+    /// Removes what staging needed beside the state, if nothing is kept there. For a state that no service looks after.
+    pub fn tidy(&self) -> Result<(), SourceError> {
+        let Some(annex) = Annex::find(&self.root)? else { return Ok(()) };
+        annex.settle()?;
+        annex.remove()
     }
 
     /// The job of the last completed swap, on disk since before that swap was reported. Call [`Self::recover`] first.

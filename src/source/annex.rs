@@ -151,6 +151,26 @@ impl Annex {
         self.decide().map(drop)
     }
 
+    /// Puts the staged tree where nothing is, or an empty directory: nobody's state, so that there is nothing to undo and
+    /// no job to name. It must be durable already.
+    pub(super) fn land(&self) -> Result<(), SourceError> {
+        let land = step().and_then(|()| renameat(&self.dir, STAGING, &self.above, &self.name));
+        land.map_err(|errno| match errno {
+            Errno::NOTEMPTY | Errno::EXIST => SourceError::Root { path: self.shown.clone(), why: "is not empty" },
+            Errno::NOTDIR => SourceError::Root { path: self.shown.clone(), why: "is not a directory" },
+            errno => self.trouble("putting in place the restored tree of", errno),
+        })?;
+        self.sync()
+    }
+
+    /// Takes the directory away, unless it keeps something.
+    pub(super) fn remove(self) -> Result<(), SourceError> {
+        match unlinkat(&self.above, beside(&self.name), AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.trouble("removing the place for restores beside", errno)),
+        }
+    }
+
     /// Finishes or discards, whichever the table of this module says, and deletes what it can of what is left over.
     pub(super) fn settle(&self) -> Result<Recovered, SourceError> {
         let recovered = self.decide()?;

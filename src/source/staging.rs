@@ -220,6 +220,11 @@ impl Sealed {
     pub fn swap(self) -> Result<(), SourceError> {
         self.0.annex.swap(self.0.job)
     }
+
+    /// Puts the tree where nothing is yet, or an empty directory, in one step. There is no undo point.
+    pub fn land(self) -> Result<(), SourceError> {
+        self.0.annex.land()
+    }
 }
 
 impl Drop for Scratch {
