@@ -390,3 +390,12 @@ async fn a_store_that_fails_is_no_reason_to_restore_an_older_backup() {
 
 #[path = "paging_tests.rs"]
 mod paging;
+
+#[tokio::test]
+async fn a_folder_of_any_depth_can_be_listed_and_so_can_everything() {
+    let storage = storage().await;
+    let count =
+        async |below: &str| list(&storage, &Scope::Below(below.to_owned()), &Filter::default()).await.unwrap().len();
+    assert_eq!((count("").await, count("App/").await, count("App/Svc/").await), (7, 7, 6));
+    assert_eq!((count("App/Svc/00000000-0000-0000-0000-000000000002/").await, count("Ap/").await), (3, 0));
+}

@@ -42,6 +42,8 @@ pub enum Scope {
     Service(ServiceName),
     /// One partition of a service.
     Partition(ServiceName, PartitionId),
+    /// Whatever has keys that start with this text, which ends in `/` to mean a folder; everything if it is empty.
+    Below(String),
 }
 
 /// Why a text is no location of a backup.
@@ -103,6 +105,7 @@ impl Scope {
             Self::Application(name) => vec![format!("{}/", folder(name.path()))],
             Self::Service(name) => splits(name).map(|(app, svc)| format!("{app}/{svc}/")).collect(),
             Self::Partition(name, id) => splits(name).map(|(app, svc)| format!("{app}/{svc}/{id}/")).collect(),
+            Self::Below(text) => vec![text.clone()],
         }
     }
 }
