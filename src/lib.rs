@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod archive;
 pub mod chain;
+pub mod client;
 pub mod clock;
 pub mod domain;
 pub mod engine;

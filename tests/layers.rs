@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("ops", 3, &["ledger", "archive", "policy", "retention", "job", "clock"]),
     ("reconcile", 4, &["engine", "retention", "ledger", "archive", "policy", "chain", "job", "clock"]),
     ("api", 4, &["ops", "clock"]),
+    ("client", 4, &["clock"]),
     (
         "app",
         5,
@@ -45,6 +46,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
             "ops",
             "reconcile",
             "api",
+            "client",
         ],
     ),
 ];

@@ -1,0 +1,71 @@
+//! Follows a job by asking for its progress until it is over.
+//!
+//! A service tells the progress of the latest job of each kind. It has written a job down before it answers that it took
+//! it, and takes no second one meanwhile: what is asked after the answer is that job, or one that came after its end. A
+//! service that is restarted goes on with its jobs, so silence is borne for a while once it has answered.
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use super::{error::ClientError, job, job::Kind, progress::Progress, request::Client};
+
+/// The pause between two questions, at first and at last. It grows, since a job that takes long is not urgent.
+const FIRST_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
+const LAST_PAUSE: TimeDelta = TimeDelta::seconds(1);
+/// How long a service may be silent.
+const PATIENCE: TimeDelta = TimeDelta::seconds(60);
+
+/// A job that is being followed.
+pub struct Following<'a> {
+    client: &'a Client,
+    partition: Uuid,
+    kind: Kind,
+    seen: Option<Progress>,
+    pause: TimeDelta,
+}
+
+impl Client {
+    /// How the latest job of a kind stands.
+    pub async fn progress(&self, partition: Uuid, kind: Kind) -> Result<Progress, ClientError> {
+        let told = self.get(&job::at(partition, kind.progress()), &[]).await?;
+        Ok(Progress { kind, told })
+    }
+
+    /// Follows the latest job of a kind.
+    pub fn follow(&self, partition: Uuid, kind: Kind) -> Following<'_> {
+        Following { client: self, partition, kind, seen: None, pause: FIRST_PAUSE }
+    }
+}
+
+impl Following<'_> {
+    /// What is told first, and then whenever it is something else than before. Not to be asked again after the end.
+    pub async fn change(&mut self) -> Result<Progress, ClientError> {
+        loop {
+            if self.seen.is_some() {
+                self.wait().await;
+                self.pause = (self.pause * 3 / 2).min(LAST_PAUSE);
+            }
+            let told = self.ask().await?;
+            if self.seen.as_ref() != Some(&told) {
+                self.seen = Some(told.clone());
+                return Ok(told);
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<Progress, ClientError> {
+        let patience = if self.seen.is_some() { PATIENCE } else { TimeDelta::zero() };
+        let until = self.client.clock.elapsed() + patience;
+        loop {
+            match self.client.progress(self.partition, self.kind).await {
+                Err(error) if error.is_silence() && self.client.clock.elapsed() < until => self.wait().await,
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn wait(&self) {
+        let clock = &self.client.clock;
+        clock.sleep_until(clock.now() + self.pause).await;
+    }
+}

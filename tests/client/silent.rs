@@ -1,0 +1,111 @@
+//! Against a server that does not behave: what it says is written down beforehand.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::Stdio,
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::{node::CALC, program, run};
+
+/// The head of a request, and its body.
+struct Asked {
+    head: String,
+    body: String,
+}
+
+impl Asked {
+    fn key(&self) -> &str {
+        let line = self.head.lines().find(|line| line.to_lowercase().starts_with("idempotency-key:"));
+        line.map_or("", |line| line.split_once(':').unwrap().1.trim())
+    }
+}
+
+fn read(stream: &TcpStream) -> Option<Asked> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let lower = head.to_lowercase();
+    let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    Some(Asked { head, body: String::from_utf8(body).unwrap() })
+}
+
+/// No answer at all.
+const SILENCE: String = String::new();
+
+/// Answers one request after the other as told, closing each connection, and then no more. Answers what it was asked.
+fn server(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<Asked>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = thread::spawn(move || {
+        let mut asked = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            asked.extend(read(&stream));
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+        asked
+    });
+    (url, serving)
+}
+
+fn answer(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn an_order_whose_answer_was_lost_is_sent_again_under_the_same_key() {
+    let done = json!({"BackupState": "Success"}).to_string();
+    let (url, serving) = server(vec![SILENCE, answer("202 Accepted", ""), answer("200 OK", &done)]);
+    run(program().args(["backup", CALC, "--wait", "--server", &url])).ended(0);
+    let asked = serving.join().unwrap();
+    assert_eq!((asked[0].key().len(), asked[0].key(), asked[0].body.as_str()), (36, asked[1].key(), "{}"));
+}
+
+#[test]
+fn a_silence_while_a_job_goes_on_is_borne() {
+    let busy = json!({"BackupState": "BackupInProgress"}).to_string();
+    let done = json!({"BackupState": "Success"}).to_string();
+    let (url, serving) = server(vec![answer("200 OK", &busy), SILENCE, answer("200 OK", &done)]);
+    let followed = run(program().args(["progress", CALC, "--follow", "--server", &url])).ended(0);
+    assert_eq!(followed.lines().len(), 2);
+    serving.join().unwrap();
+}
+
+#[test]
+fn what_is_no_answer_of_the_api_ends_with_3_and_doubts_the_address() {
+    for (status, body) in [("200 OK", "<html>"), ("502 Bad Gateway", "<html>"), ("302 Found", ""), ("200 OK", "{}")] {
+        let (url, serving) = server(vec![answer(status, body)]);
+        run(program().args(["list", CALC, "--server", &url])).ended(3).says(&["--server", &status[..3]]);
+        serving.join().unwrap();
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_waiting_with_130_and_says_that_the_job_goes_on() {
+    let busy = json!({"RestoreState": "RestoreInProgress"}).to_string();
+    let (url, serving) = server(vec![answer("200 OK", &busy)]);
+    let mut following = program();
+    following.args(["progress", CALC, "--restore", "--follow", "--server", &url]);
+    let mut following = following.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(following.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    kill_process(Pid::from_child(&following), Signal::INT).unwrap();
+    let ended = following.wait_with_output().unwrap();
+    let err = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{err}");
+    for part in ["goes on", "--restore --follow", &format!("cancel {CALC} --restore")] {
+        assert!(err.contains(part), "{part:?} is not in {err:?}");
+    }
+    serving.join().unwrap();
+}
