@@ -22,6 +22,7 @@ mod local;
 mod memory;
 mod probe;
 mod share;
+mod smb;
 mod stores;
 mod writer;
 
@@ -35,6 +36,7 @@ pub use connection_string::ConnectionStringError;
 pub use error::{ErrorKind, StorageError};
 use key::checked;
 pub use probe::{ProbeError, ProbeStep};
+pub use smb::SmbSettings;
 pub use stores::{SpecError, StoreSettings, Stores};
 pub use writer::ObjectWriter;
 

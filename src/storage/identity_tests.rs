@@ -8,7 +8,11 @@ const KEY: &str = "c2VjcmV0LWtleQ==";
 
 fn identity(spec: &StorageSpec) -> Result<String, SpecError> {
     let mounts = [("\\\\host\\share".to_owned(), "/srv/shares/../shares/mounted/".into())].into();
-    let settings = StoreSettings { share_roots: vec!["/srv/shares".into(), "/backup/".into()], mounts };
+    let settings = StoreSettings {
+        share_roots: vec!["/srv/shares".into(), "/backup/".into()],
+        mounts,
+        ..StoreSettings::default()
+    };
     Stores::new(settings, Clock::system()).identity(spec).map(|id| id.0)
 }
 

@@ -3,6 +3,11 @@
 /// Names that writers give to unfinished files; no key may use them, so that no listing shows one.
 pub(super) const UNFINISHED: &str = ".fabric-backup-unfinished-";
 
+/// How the names begin under which an object of that name is written before it has its own.
+pub(super) fn unfinished_of(name: &[u8]) -> String {
+    format!("{UNFINISHED}{}-", &blake3::hash(name).to_hex()[..16])
+}
+
 /// Azure's limit for a whole name; file systems' limit for one part.
 const LONGEST_KEY: usize = 1024;
 const LONGEST_PART: usize = 255;

@@ -1,8 +1,15 @@
-//! Which local directory a file share's path means. Reads no disk.
+//! Which local directory, or which folder of a share on the network, a file share's path means. Reads no disk.
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{SpecError, StoreSettings};
+use super::{SpecError, StoreSettings, smb};
+
+/// Where a file share is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Located {
+    Directory(Place),
+    Share(smb::Address),
+}
 
 /// A directory that the operator allowed, and the store's place below it: only plain names, no `.` or `..`.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,18 +27,20 @@ impl Place {
     }
 }
 
-pub(super) fn locate(path: &str, settings: &StoreSettings) -> Result<Place, SpecError> {
+pub(super) fn locate(path: &str, settings: &StoreSettings) -> Result<Located, SpecError> {
     let given = || path.to_owned();
     if names_a_drive(path) {
         return Err(SpecError::Drive { path: given() });
     }
     if let Some(parts) = unc_parts(path) {
-        return mounted(&parts, settings).ok_or_else(|| SpecError::NotMapped { path: given() });
+        let directory = mounted(&parts, settings).map(Located::Directory);
+        let share = || smb::Address::of(&parts, &settings.smb).map(Located::Share);
+        return directory.or_else(share).ok_or_else(|| SpecError::NotMapped { path: given() });
     }
     if !path.starts_with('/') || path.contains('\0') {
         return Err(SpecError::NotAbsolute { path: given() });
     }
-    under_a_root(Path::new(path), settings).ok_or_else(|| outside(path, settings))
+    under_a_root(Path::new(path), settings).map(Located::Directory).ok_or_else(|| outside(path, settings))
 }
 
 /// `C:…`, `\\?\…` and `\\.\…`.
@@ -43,7 +52,7 @@ fn names_a_drive(path: &str) -> bool {
 }
 
 /// The names in a UNC path, `.` and `..` resolved; nothing if it is none.
-fn unc_parts(path: &str) -> Option<Vec<&str>> {
+pub(super) fn unc_parts(path: &str) -> Option<Vec<&str>> {
     let rest = path.strip_prefix("\\\\").or_else(|| path.strip_prefix("//"))?;
     let mut parts = Vec::new();
     for part in rest.split(['\\', '/']) {
@@ -101,7 +110,7 @@ fn outside(path: &str, settings: &StoreSettings) -> SpecError {
 mod tests {
     use std::path::Path;
 
-    use super::{Place, locate};
+    use super::{Located, Place, locate};
     use crate::storage::StoreSettings;
 
     fn settings() -> StoreSettings {
@@ -109,6 +118,7 @@ mod tests {
         StoreSettings {
             share_roots: vec!["/srv/shares".into(), "/backup/".into()],
             mounts: mounts.map(|(unc, dir)| (unc.to_owned(), dir.into())).into(),
+            ..StoreSettings::default()
         }
     }
 
@@ -132,7 +142,7 @@ mod tests {
         for (path, base, below) in table {
             let mounted = path.to_lowercase().contains("myshare");
             let place = Place { base: Path::new(base).into(), below: Path::new(below).into(), mounted };
-            assert_eq!(locate(path, &settings()).unwrap(), place, "{path}");
+            assert_eq!(locate(path, &settings()).unwrap(), Located::Directory(place), "{path}");
         }
     }
 

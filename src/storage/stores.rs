@@ -6,8 +6,16 @@ use crate::{
 };
 
 use super::{
-    ConnectionStringError, ProbeError, Storage, azure::Azure, connection_string::Account, container_name,
-    faulty::Observer, identity, local::Local, probe, share,
+    ConnectionStringError, ProbeError, Storage,
+    azure::Azure,
+    connection_string::Account,
+    container_name,
+    faulty::Observer,
+    identity,
+    local::Local,
+    probe,
+    share::{self, Located},
+    smb::{Shares, Smb, SmbSettings},
 };
 
 /// What the operator allows.
@@ -17,6 +25,8 @@ pub struct StoreSettings {
     pub share_roots: Vec<PathBuf>,
     /// UNC prefix, as in `\\host\share`, to the local directory where it is mounted.
     pub mounts: BTreeMap<String, PathBuf>,
+    /// Of shares that are not mounted.
+    pub smb: SmbSettings,
 }
 
 /// Makes a [`Storage`] of what a request or the configuration describes. Cheap to clone.
@@ -24,6 +34,7 @@ pub struct StoreSettings {
 pub struct Stores {
     settings: Arc<StoreSettings>,
     clock: Clock,
+    shares: Shares,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -76,9 +87,17 @@ pub enum SpecError {
     },
     /// A UNC path of a share that is not mounted here, as far as the configuration says.
     #[error(
-        "the UNC path '{path}' is not mapped to a local directory: mount the share and add its prefix to the table [file_share.mounts]"
+        "the UNC path '{path}' is not mapped to a local directory in the table [file_share.mounts], and its host may not be reached over SMB: mount the share and add its prefix there, or name the host in [file_share.smb.ports]"
     )]
     NotMapped {
+        /// As given.
+        path: String,
+    },
+    /// A share that is reached over SMB, and nobody to enter it as.
+    #[error(
+        "the UNC path '{path}' is not mapped to a local directory in the table [file_share.mounts], so that it is reached over SMB, which asks for a user: give PrimaryUserName and PrimaryPassword"
+    )]
+    NoUser {
         /// As given.
         path: String,
     },
@@ -121,6 +140,7 @@ impl SpecError {
             | Self::OutsideRoots { .. }
             | Self::LinkedOut { .. }
             | Self::NotMapped { .. }
+            | Self::NoUser { .. }
             | Self::Unreadable { .. } => Some("Path"),
             Self::Container { .. } => Some("ContainerName"),
             Self::ConnectionString(_) => Some("ConnectionString"),
@@ -132,7 +152,8 @@ impl SpecError {
 impl Stores {
     /// For these settings.
     pub fn new(settings: StoreSettings, clock: Clock) -> Self {
-        Self { settings: settings.into(), clock, observer: None }
+        let shares = Shares::of(&settings.smb);
+        Self { settings: settings.into(), clock, shares, observer: None }
     }
 
     /// The same, but every store that it opens asks `observer` around every call. For tests.
@@ -153,7 +174,10 @@ impl Stores {
             StorageSpec::AzureBlob(blob) => {
                 parts(blob).map(|(account, container)| identity::of_container(&account, container))
             }
-            StorageSpec::FileShare(share) => self.place(share).map(|place| identity::of_directory(&place)),
+            StorageSpec::FileShare(share) => Ok(match self.locate(share)? {
+                Located::Directory(place) => identity::of_directory(&place),
+                Located::Share(address) => address.id(),
+            }),
             StorageSpec::DsmsAzureBlob { .. } => Err(SpecError::NotBuilt { kind: "DsmsAzureBlobStore" }),
             StorageSpec::ManagedIdentity(_) => Err(SpecError::NotBuilt { kind: "ManagedIdentityAzureBlobStore" }),
         }
@@ -167,9 +191,7 @@ impl Stores {
                 let (account, container) = parts(blob)?;
                 Storage::over(Azure::new(&account, container, self.clock.clone())?)
             }
-            StorageSpec::FileShare(share) => {
-                Storage::over(Local::open(&share.path, &self.place(share)?, self.clock.clone())?)
-            }
+            StorageSpec::FileShare(share) => self.open_share(share)?,
             StorageSpec::DsmsAzureBlob { .. } | StorageSpec::ManagedIdentity(_) => unreachable!("refused by check"),
         };
         Ok(match &self.observer {
@@ -184,8 +206,23 @@ impl Stores {
         probe::probe(storage, self.clock.uuid()).await
     }
 
-    fn place(&self, share: &FileShare) -> Result<share::Place, SpecError> {
-        share::locate(&share.path, &self.settings)
+    fn open_share(&self, share: &FileShare) -> Result<Storage, SpecError> {
+        Ok(match self.locate(share)? {
+            Located::Directory(place) => Storage::over(Local::open(&share.path, &place, self.clock.clone())?),
+            Located::Share(address) => {
+                let (shares, settings) = (self.shares.clone(), &self.settings.smb);
+                Storage::over(Smb::new(share, address, shares, settings, self.clock.clone()))
+            }
+        })
+    }
+
+    fn locate(&self, share: &FileShare) -> Result<Located, SpecError> {
+        let located = share::locate(&share.path, &self.settings)?;
+        let has_user = share.primary.is_some() || share.secondary.is_some();
+        if matches!(located, Located::Share(_)) && !has_user {
+            return Err(SpecError::NoUser { path: share.path.clone() });
+        }
+        Ok(located)
     }
 }
 

@@ -68,6 +68,7 @@ impl TestApp {
         let stores = StoreSettings {
             share_roots: vec![dir.path().join("shares")],
             mounts: [(MOUNT.to_owned(), dir.path().join("mnt"))].into(),
+            ..StoreSettings::default()
         };
         let catalog = Catalog::new(Stores::new(stores, clock.clone()));
         let partitions = world::partitions(&dir.path().join("shares/own"));

@@ -111,7 +111,7 @@ impl App {
         for _ in 0..life * 1000 {
             let _spent = clock.uuid();
         }
-        let settings = StoreSettings { share_roots: vec![node.share()], mounts: BTreeMap::new() };
+        let settings = StoreSettings { share_roots: vec![node.share()], ..StoreSettings::default() };
         let catalog = Catalog::new(Stores::new(settings, clock.clone()).observed(script.clone()));
         let ledger = Ledger::over(Watched { store, script });
         let hosted = Hosted { partition: node.partition(), source: Source::directory(node.state()) };

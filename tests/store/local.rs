@@ -27,7 +27,7 @@ fn stores(root: &Path) -> Stores {
 
 fn stores_at(root: &Path, clock: Clock) -> Stores {
     let mounts = [("\\\\host\\share".to_owned(), root.join("mounted"))].into();
-    Stores::new(StoreSettings { share_roots: vec![root.to_owned()], mounts }, clock)
+    Stores::new(StoreSettings { share_roots: vec![root.to_owned()], mounts, ..StoreSettings::default() }, clock)
 }
 
 fn open(root: &TempDir, name: &str) -> Storage {

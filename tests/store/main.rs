@@ -10,7 +10,10 @@ mod conformance;
 mod cutting_proxy;
 mod faults;
 mod local;
+#[path = "../support/samba.rs"]
+mod samba;
 mod shared_access;
+mod smb;
 
 use bytes::Bytes;
 use fabric_backup::storage::{Storage, faulty::Faults};

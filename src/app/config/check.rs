@@ -6,9 +6,10 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::SocketAddr,
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     ops::Range,
     path::{Path, PathBuf, absolute},
+    time::Duration,
 };
 
 use uuid::Uuid;
@@ -31,7 +32,7 @@ use crate::{
     },
     ledger::{KeyFile, SealKey},
     reconcile::Rules,
-    storage::{StoreSettings, Stores},
+    storage::{SmbSettings, StoreSettings, Stores},
 };
 
 /// Checks `file`, which lies in the directory `base`.
@@ -121,7 +122,19 @@ fn file_share(written: &file::FileShare, base: &Path, data_dir: &Path) -> Result
         Some(roots) => roots.iter().map(|root| places::existing(base, root)).collect::<Result<_, _>>()?,
     };
     let mounts = written.mounts.iter().map(|(unc, directory)| mount(base, unc, directory));
-    Ok(StoreSettings { share_roots, mounts: mounts.collect::<Result<_, _>>()? })
+    Ok(StoreSettings { share_roots, mounts: mounts.collect::<Result<_, _>>()?, smb: smb(&written.smb) })
+}
+
+fn smb(written: &file::Smb) -> SmbSettings {
+    let SmbSettings { enabled, answer_timeout, patience, idle, .. } = SmbSettings::default();
+    let seconds = |given: Option<NonZeroU32>| given.map(|given| Duration::from_secs(given.get().into()));
+    SmbSettings {
+        enabled: written.enabled.unwrap_or(enabled),
+        ports: written.ports.iter().map(|(host, port)| (host.to_lowercase(), port.get())).collect(),
+        answer_timeout: seconds(written.answer_timeout_seconds).unwrap_or(answer_timeout),
+        patience: written.retry_seconds.map_or(patience, |given| Duration::from_secs(given.into())),
+        idle: seconds(written.idle_seconds).unwrap_or(idle),
+    }
 }
 
 fn mount(base: &Path, unc: &str, directory: &At<PathBuf>) -> Result<(String, PathBuf), Fault> {

@@ -6,7 +6,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    num::{NonZeroU32, NonZeroUsize},
+    num::{NonZeroU16, NonZeroU32, NonZeroUsize},
     ops::Range,
     path::PathBuf,
 };
@@ -101,6 +101,26 @@ pub(super) struct FileShare {
     /// From a UNC path (`\\host\share`, may go deeper) to the existing local directory where it is mounted.
     #[serde(default)]
     pub(super) mounts: BTreeMap<String, At<PathBuf>>,
+    /// Shares that are not mounted.
+    #[serde(default)]
+    pub(super) smb: Smb,
+}
+
+/// Shares that are not mounted, which this node reaches over SMB.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Smb {
+    /// Whether there are any; if not, a UNC path must be mapped by `mounts`. Default: true.
+    pub(super) enabled: Option<bool>,
+    /// The hosts that may be reached, besides this machine itself, each with its port, which is most often 445.
+    #[serde(default)]
+    pub(super) ports: BTreeMap<String, NonZeroU16>,
+    /// How many seconds a server may take to answer before its connection is given up, at least 1. Default: 30.
+    pub(super) answer_timeout_seconds: Option<NonZeroU32>,
+    /// For how many seconds after its last success an operation whose connection was lost is tried again. Default: 300.
+    pub(super) retry_seconds: Option<u32>,
+    /// After how many seconds a connection that nobody uses is closed, at least 1. Default: 60.
+    pub(super) idle_seconds: Option<NonZeroU32>,
 }
 
 /// An application.

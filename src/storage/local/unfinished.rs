@@ -16,6 +16,7 @@ use rustix::{
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Answer, Directory, StorageError, UNFINISHED, Upload, finished, refuse_links};
+use crate::storage::key;
 
 /// A file that nobody has written to for so long belongs to a process that died.
 const ABANDONED: TimeDelta = TimeDelta::days(1);
@@ -110,8 +111,7 @@ impl Directory {
 
 /// How the names begin under which an object is written before it has its own.
 fn unfinished_of(target: &Path) -> String {
-    let name = target.file_name().unwrap_or_default().as_encoded_bytes();
-    format!("{UNFINISHED}{}-", &blake3::hash(name).to_hex()[..16])
+    key::unfinished_of(target.file_name().unwrap_or_default().as_encoded_bytes())
 }
 
 /// Removes what writers that died left of an object that was never finished. A writer that is alive loses its file and

@@ -16,6 +16,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 CHROMEDRIVER = Path("/usr/bin/chromedriver")
 SEVEN_ZIP = Path("/usr/bin/7zz")
 BSDTAR = Path("/usr/bin/bsdtar")
+SMBD = Path("/usr/sbin/smbd")
+PDBEDIT = Path("/usr/bin/pdbedit")
 
 _HOW_TO_GET = {
     SERVER: "cargo build",
@@ -27,6 +29,8 @@ _HOW_TO_GET = {
     CHROMEDRIVER: "apt-get install chromium-driver",
     SEVEN_ZIP: "apt-get install 7zip",
     BSDTAR: "apt-get install libarchive-tools",
+    SMBD: "apt-get install samba",
+    PDBEDIT: "apt-get install samba",
 }
 
 

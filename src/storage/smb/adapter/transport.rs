@@ -1,0 +1,99 @@
+//! TCP for the SMB crate, which otherwise waits 40 ms for every small answer: without `TCP_NODELAY` the end of a request
+//! stays here until the server has acknowledged its beginning.
+//!
+//! Every failure is told as the end of the connection: the crate would try again for ever after any other.
+
+use std::{io, net::SocketAddr};
+
+use futures::{FutureExt, future::BoxFuture};
+use smb::transport::{IoVec, SmbTransport, SmbTransportRead, SmbTransportWrite, TransportError, error::Result};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, BufWriter},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+/// What is smaller waits for what follows it, so that a message goes out in one or two pieces.
+const GATHERED: usize = 64 << 10;
+
+/// One end of a connection, or both.
+pub(super) struct Tcp {
+    peer: SocketAddr,
+    reader: Option<OwnedReadHalf>,
+    writer: Option<BufWriter<OwnedWriteHalf>>,
+}
+
+impl Tcp {
+    pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (reader, writer) = stream.into_split();
+        let writer = BufWriter::with_capacity(GATHERED, writer);
+        Ok(Self { peer: address, reader: Some(reader), writer: Some(writer) })
+    }
+
+    async fn write(&mut self, message: &IoVec) -> io::Result<()> {
+        let writer = self.writer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let len = u32::try_from(message.total_size()).map_err(io::Error::other)?;
+        writer.write_all(&len.to_be_bytes()).await?;
+        for piece in message.iter() {
+            writer.write_all(piece).await?;
+        }
+        writer.flush().await
+    }
+
+    async fn write_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let writer = self.writer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        writer.write_all(bytes).await?;
+        writer.flush().await
+    }
+
+    async fn read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        let reader = self.reader.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        reader.read_exact(bytes).await.map(drop)
+    }
+}
+
+fn ended<T>(done: io::Result<T>) -> Result<T> {
+    done.map_err(|error| {
+        tracing::debug!(%error, "an SMB connection ends");
+        TransportError::NotConnected
+    })
+}
+
+impl SmbTransport for Tcp {
+    fn connect<'a>(&'a mut self, _: &'a str, _: SocketAddr) -> BoxFuture<'a, Result<()>> {
+        std::future::ready(Err(TransportError::AlreadyConnected)).boxed()
+    }
+
+    fn default_port(&self) -> u16 {
+        self.peer.port()
+    }
+
+    fn split(self: Box<Self>) -> Result<(Box<dyn SmbTransportRead>, Box<dyn SmbTransportWrite>)> {
+        let Self { peer, reader, writer } = *self;
+        Ok((Box::new(Self { peer, reader, writer: None }), Box::new(Self { peer, reader: None, writer })))
+    }
+
+    fn remote_address(&self) -> Result<SocketAddr> {
+        Ok(self.peer)
+    }
+}
+
+impl SmbTransportWrite for Tcp {
+    fn send_raw<'a>(&'a mut self, bytes: &'a [u8]) -> BoxFuture<'a, Result<()>> {
+        self.write_raw(bytes).map(ended).boxed()
+    }
+
+    fn send<'a>(&'a mut self, message: &'a IoVec) -> BoxFuture<'a, Result<()>> {
+        self.write(message).map(ended).boxed()
+    }
+}
+
+impl SmbTransportRead for Tcp {
+    fn receive_exact<'a>(&'a mut self, bytes: &'a mut [u8]) -> BoxFuture<'a, Result<()>> {
+        self.read(bytes).map(ended).boxed()
+    }
+}

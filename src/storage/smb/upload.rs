@@ -1,0 +1,299 @@
+//! An object on its way: pieces are written without waiting for each other, and again where the connection was lost.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+
+use super::{
+    client::{self, How, OpenFile, PIECE, Trouble},
+    names::path_of,
+    patience::Patience,
+    shares::Lent,
+    status::Meaning,
+    store::{AT_ONCE, Store, is_absence, join, remove},
+};
+use crate::storage::{
+    StorageError,
+    backend::{Answer, Upload},
+    key::UNFINISHED,
+};
+
+/// A file that nobody has written to for so long belongs to a writer that died.
+const ABANDONED: TimeDelta = TimeDelta::days(1);
+
+pub(super) struct SmbUpload {
+    store: Arc<Store>,
+    key: String,
+    unfinished: Unfinished,
+}
+
+/// A file on its way to becoming an object.
+struct Unfinished {
+    store: Arc<Store>,
+    target: String,
+    temporary: String,
+    /// Nothing before the first, between two connections and after the end.
+    open: Option<Open>,
+    /// What the server has not acknowledged, in order.
+    waiting: VecDeque<Piece>,
+    len: u64,
+    renamed: bool,
+    patience: Patience,
+}
+
+struct Open {
+    lent: Arc<Lent>,
+    file: Box<dyn OpenFile>,
+    /// Tells the file from any other that came to have its name.
+    number: u64,
+}
+
+struct Piece {
+    at: u64,
+    data: Bytes,
+    written: client::Answer<()>,
+}
+
+impl SmbUpload {
+    /// Makes the folders on the way.
+    pub(super) async fn start(store: Arc<Store>, key: &str) -> Result<Self, StorageError> {
+        match Unfinished::start(Arc::clone(&store), path_of(&store.folder, key)).await {
+            Ok(unfinished) => Ok(Self { store, key: key.to_owned(), unfinished }),
+            Err(trouble) => Err(store.error("write", key, trouble).await),
+        }
+    }
+
+    /// Removes what writers that died left beside it, as far as it can.
+    pub(super) async fn sweep(&mut self) {
+        if let Err(trouble) = self.unfinished.sweep().await {
+            tracing::debug!(%trouble, key = self.key, "what dead writers may have left was not swept");
+        }
+    }
+
+    async fn told<T>(&mut self, done: Result<T, Trouble>) -> Result<T, StorageError> {
+        match done {
+            Err(trouble) => Err(self.store.error("write", &self.key, trouble).await),
+            Ok(done) => Ok(done),
+        }
+    }
+}
+
+impl Unfinished {
+    async fn start(store: Arc<Store>, target: String) -> Result<Self, Trouble> {
+        let (folder, prefix) = Store::unfinished(&target);
+        let temporary = join(folder, &format!("{prefix}{}", store.clock.uuid()));
+        let patience = store.patience();
+        let (open, waiting) = (None, VecDeque::new());
+        let mut new = Self { store, target, temporary, open, waiting, len: 0, renamed: false, patience };
+        let mut again = false;
+        while let Err(trouble) = new.create(again).await {
+            new.patience.bear(trouble).await?;
+            again = true;
+        }
+        Ok(new)
+    }
+
+    /// The answer to an earlier attempt may have been lost, so that its file is there.
+    async fn create(&mut self, again: bool) -> Result<(), Trouble> {
+        let lent = self.store.lend().await?;
+        self.patience.begin();
+        let mut created = lent.open(&self.temporary, How::Create).await;
+        if created.as_ref().is_err_and(is_absence) {
+            make_folder(&lent, folder_of(&self.temporary)).await?;
+            created = lent.open(&self.temporary, How::Create).await;
+        }
+        let file = match created {
+            Err(trouble) if again && trouble.meaning() == Some(Meaning::Taken) => {
+                lent.open(&self.temporary, How::Write).await?
+            }
+            created => created?,
+        };
+        let number = file.number().await?;
+        self.open = Some(Open { lent, file, number });
+        Ok(())
+    }
+
+    async fn write(&mut self, mut part: Bytes) -> Result<(), Trouble> {
+        while !part.is_empty() {
+            while self.waiting.len() >= AT_ONCE {
+                self.settle().await?;
+            }
+            let (at, data) = (self.len, part.split_to(part.len().min(PIECE)));
+            self.len += data.len() as u64;
+            let written = self.begin(at, data.clone());
+            self.waiting.push_back(Piece { at, data, written });
+        }
+        Ok(())
+    }
+
+    fn begin(&self, at: u64, data: Bytes) -> client::Answer<()> {
+        match &self.open {
+            Some(open) => open.file.write(at, data),
+            None => std::future::ready(Err(Trouble::Lost("there is none".to_owned()))).boxed(),
+        }
+    }
+
+    /// Waits for the oldest piece.
+    async fn settle(&mut self) -> Result<(), Trouble> {
+        let Some(oldest) = self.waiting.front_mut() else { return Ok(()) };
+        match (&mut oldest.written).await {
+            Err(trouble) => self.recover(trouble).await,
+            Ok(()) => {
+                self.patience.renew();
+                self.waiting.pop_front();
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes on from what the server has acknowledged, on another connection.
+    async fn recover(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        let mut trouble = trouble;
+        loop {
+            self.patience.bear(trouble).await?;
+            match self.reopen().await {
+                Err(other) => trouble = other,
+                Ok(()) => break,
+            }
+        }
+        tracing::info!(file = self.temporary, "the connection was lost; the upload goes on over another");
+        let answers: Vec<_> = self.waiting.iter().map(|piece| self.begin(piece.at, piece.data.clone())).collect();
+        for (piece, answer) in self.waiting.iter_mut().zip(answers) {
+            piece.written = answer;
+        }
+        Ok(())
+    }
+
+    /// The answer to the renaming may have been lost, so that the file has its own name.
+    async fn reopen(&mut self) -> Result<(), Trouble> {
+        let Some(number) = self.open.as_ref().map(|open| open.number) else { return Err(Trouble::Vanished) };
+        let lent = self.store.lend().await?;
+        let (file, renamed) = match lent.open(&self.temporary, How::Write).await {
+            Err(trouble) if is_absence(&trouble) => (lent.open(&self.target, How::Write).await, true),
+            opened => (opened, false),
+        };
+        let file = file.map_err(|trouble| if is_absence(&trouble) { Trouble::Vanished } else { trouble })?;
+        let acknowledged = self.waiting.front().map_or(self.len, |oldest| oldest.at);
+        if file.number().await? != number || file.facts().size < acknowledged {
+            return Err(Trouble::Vanished);
+        }
+        self.renamed = renamed;
+        self.open = Some(Open { lent, file, number });
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), Trouble> {
+        while !self.waiting.is_empty() {
+            self.settle().await?;
+        }
+        while let Err(trouble) = self.publish().await {
+            self.recover(trouble).await?;
+        }
+        self.open = None;
+        Ok(())
+    }
+
+    /// Makes it an object, durably: what it holds first, its name then.
+    async fn publish(&mut self) -> Result<(), Trouble> {
+        let Some(Open { file, .. }) = &self.open else { return Err(Trouble::Vanished) };
+        if !self.renamed {
+            file.flush().await?;
+            file.rename(&self.target).await?;
+            self.renamed = true;
+        }
+        file.flush().await
+    }
+
+    /// Removes it, if it has not become an object.
+    async fn discard(&mut self) {
+        self.waiting.clear();
+        let Some(Open { file, lent, .. }) = self.open.take().filter(|_| !self.renamed) else { return };
+        let mut discarded = file.discard().await;
+        if discarded.is_err() && lent.is_over() {
+            discarded = match self.store.lend().await {
+                Ok(lent) => remove(&lent, &self.temporary).await,
+                Err(trouble) => Err(trouble),
+            };
+        }
+        if let Err(trouble) = discarded {
+            tracing::warn!(file = self.temporary, %trouble, "an unfinished file could not be removed; a later writer does it");
+        }
+    }
+
+    async fn sweep(&mut self) -> Result<(), Trouble> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let (folder, now) = (folder_of(&self.temporary), open.file.facts().created);
+        for entry in open.lent.list(folder, &format!("{UNFINISHED}*")).await? {
+            let path = join(folder, &entry.name);
+            if path != self.temporary && is_abandoned(entry.written, now) {
+                // Another writer may be sweeping too.
+                let _ = remove(&open.lent, &path).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Both as the server tells the time.
+fn is_abandoned(written: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now - written > ABANDONED
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('\\').map_or("", |(folder, _)| folder)
+}
+
+/// Makes a folder and those above it.
+async fn make_folder(lent: &Lent, folder: &str) -> Result<(), Trouble> {
+    let mut missing = vec![folder];
+    while let Some(folder) = missing.last().copied() {
+        match lent.make_directory(folder).await {
+            Err(trouble) if is_absence(&trouble) && !folder_of(folder).is_empty() => missing.push(folder_of(folder)),
+            made => {
+                made?;
+                missing.pop();
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(Open { file, .. }) = self.open.take().filter(|_| !self.renamed) {
+            // It goes on though nobody waits.
+            drop(file.discard());
+        }
+    }
+}
+
+impl Upload for SmbUpload {
+    fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
+        async move {
+            let written = self.unfinished.write(part).await;
+            self.told(written).await
+        }
+        .boxed()
+    }
+
+    fn finish(mut self: Box<Self>) -> Answer<'static, ()> {
+        async move {
+            let finished = self.unfinished.finish().await;
+            if finished.is_err() {
+                self.unfinished.discard().await;
+            }
+            self.told(finished).await
+        }
+        .boxed()
+    }
+
+    fn abort(mut self: Box<Self>) -> Answer<'static, ()> {
+        async move {
+            self.unfinished.discard().await;
+            Ok(())
+        }
+        .boxed()
+    }
+}
