@@ -1,4 +1,10 @@
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use tokio::sync::watch;
@@ -11,7 +17,7 @@ use super::super::{
 use crate::{
     domain::{DataLoss, Entity, FileShare, StorageSpec, Wanted, WhyFull},
     job::{BackupJob, BackupTask, State},
-    ledger::PartitionRecord,
+    ledger::{Change, Embedded, KeyValue, Ledger, LedgerError, PartitionRecord, Versioned},
 };
 
 fn start() -> DateTime<Utc> {
@@ -280,4 +286,53 @@ async fn no_backup_begins_on_what_is_not_in_force_any_more() {
         let begun = world.ledger.partition(id(1)).await.unwrap().and_then(|record| record.scheduled);
         assert_eq!(begun.is_some(), change == "nothing", "{change}");
     }
+}
+
+/// A store that counts what is read from it.
+struct Counted {
+    store: Embedded,
+    lists: Arc<AtomicUsize>,
+    gets: Arc<AtomicUsize>,
+}
+
+impl KeyValue for Counted {
+    fn get(&self, key: &str) -> Result<Option<Versioned>, LedgerError> {
+        self.gets.fetch_add(1, Ordering::Relaxed);
+        self.store.get(key)
+    }
+
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versioned)>, LedgerError> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.store.list(prefix, after, limit)
+    }
+
+    fn commit(&self, changes: &[Change]) -> Result<(), LedgerError> {
+        self.store.commit(changes)
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_of_one_partition_has_that_one_read_and_what_is_in_force_has_all() {
+    let (lists, gets) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut world = World::new(20, start());
+    let store = Embedded::in_memory().unwrap();
+    world.ledger = Ledger::over(Counted { store, lists: lists.clone(), gets: gets.clone() });
+    world.policy("p", every("PT1H"), None).await;
+    world.enable(&Entity::Application(super::super::world::application()), "p").await;
+    let mut node = world.start().await;
+    node.scheduler.activate().await.unwrap();
+    let read = || (lists.swap(0, Ordering::Relaxed), gets.swap(0, Ordering::Relaxed));
+    world.change(1, |record| record.lsn += 1).await;
+    read();
+    let next = node.scheduler.activate().await.unwrap();
+    assert_eq!((read(), next), ((0, 1), start() + HOUR));
+    node.scheduler.activate().await.unwrap();
+    assert_eq!(read(), (0, 0), "nothing was written");
+    world.ledger.suspend(&partition(2), world.now()).await.unwrap();
+    read();
+    node.scheduler.activate().await.unwrap();
+    assert!(read().0 >= 2);
+    world.hand.jump(TimeDelta::seconds(-5));
+    node.scheduler.activate().await.unwrap();
+    assert!(read().0 >= 2, "the clock was set");
 }
