@@ -21,10 +21,13 @@ pub(super) fn boolean<const VALUE: bool>() -> bool {
 
 /// Reads an instant.
 pub(super) fn parse_date_time(text: &str) -> Option<DateTime<Utc>> {
-    let zoned = DateTime::parse_from_rfc3339(text).map(|instant| instant.to_utc());
-    let instant =
-        zoned.or_else(|_| NaiveDateTime::parse_from_str(text, READ_WITHOUT_ZONE).map(|it| it.and_utc())).ok()?;
-    (1..=9999).contains(&instant.year()).then_some(instant)
+    let zoned = DateTime::parse_from_rfc3339(text);
+    let written =
+        zoned.or_else(|_| NaiveDateTime::parse_from_str(text, READ_WITHOUT_ZONE).map(|it| it.and_utc().fixed_offset()));
+    let written = written.ok()?;
+    // A time of day is written on the first day there is; with an offset it may be before that in UTC.
+    let instant = written.to_utc();
+    (written.year() >= 1 && instant.year() <= 9999).then_some(instant)
 }
 
 /// What is written in a way of its own, and lists of it, or nothing in its place.
@@ -115,6 +118,7 @@ mod tests {
             ("2018-01-01T09:00:55+02:00", "2018-01-01T07:00:55Z"),
             ("0001-01-01T09:00:00.000Z", "0001-01-01T09:00:00Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("0001-01-01T00:30:00+01:00", "0000-12-31T23:30:00Z"),
         ] {
             let instant: Instant = from_value(json!(given)).unwrap();
             assert_eq!(json!(instant), written, "{given}");
@@ -123,7 +127,15 @@ mod tests {
 
     #[test]
     fn what_is_no_instant_is_refused() {
-        for given in ["", "19:00:00", "2018-01-01", "2018-13-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "tomorrow"] {
+        for given in [
+            "",
+            "19:00:00",
+            "2018-01-01",
+            "2018-13-01T00:00:00Z",
+            "9999-12-31T23:59:59-01:00",
+            "0000-12-31T23:30:00Z",
+            "tomorrow",
+        ] {
             assert!(from_value::<Instant>(json!(given)).is_err(), "{given}");
         }
     }

@@ -111,11 +111,13 @@ async fn spans_days_and_times_are_told_in_normal_form() {
         "ScheduleKind": "TimeBased",
         "ScheduleFrequencyType": "Weekly",
         "RunDays": ["Saturday", "Monday", "Saturday"],
-        "RunTimes": ["2018-05-06T23:30:00+02:00", "0001-01-01T09:00:00.9Z", "1999-01-01T09:00:00", "2026-01-01T00:00:07Z"],
+        "RunTimes": ["2018-05-06T23:30:00+02:00", "0001-01-01T09:00:00.9Z", "1999-01-01T09:00:00", "2026-01-01T00:00:07Z",
+            "0001-01-01T01:30:00+02:00"],
     });
     let schedule = &told(&app, &json!({ "Schedule": schedule })).await["Schedule"];
     assert_eq!(schedule["RunDays"], json!(["Monday", "Saturday"]));
-    let times = ["0001-01-01T00:00:07Z", "0001-01-01T09:00:00Z", "0001-01-01T21:30:00Z"];
+    // The last one is a moment before the first day of the calendar.
+    let times = ["00:00:07", "09:00:00", "21:30:00", "23:30:00"].map(|time| format!("0001-01-01T{time}Z"));
     assert_eq!(schedule["RunTimes"], json!(times));
 }
 
