@@ -23,7 +23,7 @@ use crate::{
     },
     engine::{Engine, Hosted},
     job::{RestoreJob, RestoreTask, State},
-    ledger::{Embedded, Ledger, PartitionRecord, PolicyRecord},
+    ledger::{Embedded, Feed, Ledger, News, PartitionRecord, PolicyRecord},
     retention::{Keeper, Plan},
     source::Source,
     storage::{
@@ -33,17 +33,20 @@ use crate::{
 };
 
 /// Numbers that look random and are the same each time.
-pub(super) struct Dice(AtomicU64);
+pub(super) struct Dice {
+    seed: u64,
+    step: AtomicU64,
+}
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(seed))
+        Self { seed, step: AtomicU64::new(0) }
     }
 
     /// From 0 up to, but not, `sides`.
     pub(super) fn roll(&self, sides: u64) -> u64 {
-        let step = self.0.fetch_add(1, Ordering::Relaxed);
-        let hash = blake3::hash(&step.to_le_bytes());
+        let step = self.step.fetch_add(1, Ordering::Relaxed);
+        let hash = blake3::hash(&[self.seed.to_le_bytes(), step.to_le_bytes()].concat());
         u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap()) % sides
     }
 }
@@ -91,6 +94,24 @@ pub(super) struct Node {
     pub(super) cleanups: Cleanups,
     ledger: Ledger,
     clock: Clock,
+    /// Whether every task is activated at every look, or only when it would be woken.
+    pub(super) is_eager: bool,
+    alarms: [Alarm; 3],
+}
+
+/// When a task is woken.
+struct Alarm {
+    feed: Feed,
+    next: DateTime<Utc>,
+}
+
+impl Alarm {
+    async fn wake<T: Task>(&mut self, task: &mut T, now: DateTime<Utc>, is_eager: bool) -> DateTime<Utc> {
+        if self.feed.take() != News::default() || self.next <= now || is_eager {
+            self.next = task.activate().await.unwrap();
+        }
+        self.next
+    }
 }
 
 pub(super) fn id(number: u128) -> PartitionId {
@@ -128,6 +149,11 @@ pub(super) fn name(name: &str) -> PolicyName {
 impl World {
     /// `partitions` of one service, on a disk in memory where there is one.
     pub(super) fn new(partitions: u128, start: DateTime<Utc>) -> Self {
+        Self::with_weather(partitions, start, 1)
+    }
+
+    /// The same with other storms.
+    pub(super) fn with_weather(partitions: u128, start: DateTime<Utc>, seed: u64) -> Self {
         let memory = Path::new("/dev/shm");
         let root = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
         fs::create_dir(root.path().join("share")).unwrap();
@@ -136,7 +162,7 @@ impl World {
             fs::write(root.path().join(number.to_string()).join("a"), "state").unwrap();
         }
         let (clock, hand) = Clock::manual(start);
-        let weather = Arc::new(Weather { dice: Dice::new(1), one_in: AtomicU64::new(0), time: Mutex::default() });
+        let weather = Arc::new(Weather { dice: Dice::new(seed), one_in: AtomicU64::new(0), time: Mutex::default() });
         let rules = Rules { jitter: Span::minutes(0), ..Rules::default() };
         let ledger = Ledger::over(Embedded::in_memory().unwrap());
         Self { root, hand, clock, ledger, weather, partitions, rules }
@@ -160,7 +186,10 @@ impl World {
         let (ledger, clock) = (self.ledger.clone(), self.clock.clone());
         let engine = Engine::new(hosted, catalog.clone(), ledger.clone(), clock.clone(), 4);
         let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
+        let alarm = |hears| Alarm { feed: ledger.feed(hears), next: clock.now() };
         Node {
+            is_eager: true,
+            alarms: [alarm(Scheduler::HEARS), alarm(Retentions::HEARS), alarm(Cleanups::HEARS)],
             scheduler: Scheduler::new(&engine, catalog.clone(), ledger.clone(), clock.clone(), self.rules),
             retentions: Retentions::new(keeper.clone(), ledger.clone(), clock.clone(), self.rules.orphan_grace),
             cleanups: Cleanups::new(keeper.clone(), ledger.clone(), clock.clone()),
@@ -279,9 +308,10 @@ impl Node {
 
     /// Does all that is due, but runs no job.
     pub(super) async fn activate(&mut self) -> DateTime<Utc> {
-        let one = self.scheduler.activate().await.unwrap();
-        let two = self.retentions.activate().await.unwrap();
-        one.min(two).min(self.cleanups.activate().await.unwrap())
+        let (now, is_eager, [one, two, three]) = (self.clock.now(), self.is_eager, &mut self.alarms);
+        let one = one.wake(&mut self.scheduler, now, is_eager).await;
+        let two = two.wake(&mut self.retentions, now, is_eager).await;
+        one.min(two).min(three.wake(&mut self.cleanups, now, is_eager).await)
     }
 
     /// Lives until `end`.
