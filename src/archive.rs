@@ -6,6 +6,9 @@
 mod block;
 mod cache;
 mod catalog;
+#[cfg(test)]
+#[path = "archive/chain_tests.rs"]
+mod chain_tests;
 mod extract;
 mod failure;
 mod listing;
@@ -20,6 +23,7 @@ mod remove;
 #[cfg(test)]
 #[path = "archive/testing_tests.rs"]
 mod testing;
+mod timing;
 mod windows;
 mod wire;
 mod write;
@@ -32,7 +36,7 @@ pub use manifest::{Frame, Item, Items, Manifest, ManifestError, Member, Stored};
 pub use metadata::{Content, FORMAT_VERSION, Metadata, MetadataError, decode, encode};
 pub use names::{Keys, LocationError, Place, Scope, parse_location};
 pub use order::OrderError;
-pub use pack::{PackError, Packed, Packer};
+pub use pack::{Base, COMPRESSION_LEVEL, PackError, Packed, Packer, Packing};
 pub use position::{Position, PositionError};
 pub use read::{Archive, ReadError};
 pub use remove::{RemoveError, remove};

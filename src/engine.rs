@@ -8,6 +8,7 @@
 //! Never decides that work is due: the reconciler does.
 
 mod backup;
+mod base;
 mod bounds;
 mod end;
 mod record;
@@ -23,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    archive::{Catalog, CatalogError, Storage},
+    archive::{COMPRESSION_LEVEL, Catalog, CatalogError, Storage},
     clock::Clock,
     domain::{Entity, Failure, FailureCode, Partition, PartitionId, StorageSpec, words},
     job::{BackupJob, Meters},
@@ -56,6 +57,7 @@ pub struct Engine {
     meters: Meters,
     backups: Arc<Semaphore>,
     restores: Arc<Semaphore>,
+    compression_level: i32,
 }
 
 /// A partition's jobs take turns, in the order in which they came.
@@ -67,8 +69,22 @@ impl Engine {
     pub fn new(hosted: Vec<Hosted>, catalog: Catalog, ledger: Ledger, clock: Clock, slots: usize) -> Self {
         let hosted = hosted.into_iter().map(|hosted| (hosted.partition.id, hosted)).collect();
         let slots = || Arc::new(Semaphore::new(slots));
-        let meters = Meters::default();
-        Self { hosted: Arc::new(hosted), catalog, ledger, clock, meters, backups: slots(), restores: slots() }
+        Self {
+            hosted: Arc::new(hosted),
+            catalog,
+            ledger,
+            clock,
+            meters: Meters::default(),
+            backups: slots(),
+            restores: slots(),
+            compression_level: COMPRESSION_LEVEL,
+        }
+    }
+
+    /// The same, with another level of compression.
+    #[must_use]
+    pub fn compressing(self, compression_level: i32) -> Self {
+        Self { compression_level, ..self }
     }
 
     /// What the jobs that run now count on.
@@ -248,6 +264,9 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
 #[cfg(test)]
 #[path = "engine/cancel_tests.rs"]
 mod cancel_tests;
+#[cfg(test)]
+#[path = "engine/chain_tests.rs"]
+mod chain_tests;
 #[cfg(test)]
 #[path = "engine/scheduled_tests.rs"]
 mod scheduled_tests;

@@ -62,12 +62,20 @@ use annex::Annex;
 #[derive(Debug, Clone)]
 pub struct Source {
     root: PathBuf,
+    always_read: bool,
 }
 
 impl Source {
     /// A state that is this directory. Nothing is looked at yet.
     pub fn directory(path: impl Into<PathBuf>) -> Self {
-        Self { root: path.into() }
+        Self { root: path.into(), always_read: false }
+    }
+
+    /// Whether every backup is to read every file, also those that seem not to have changed: for states that change
+    /// without moving a stamp.
+    #[must_use]
+    pub fn always_read(self, always_read: bool) -> Self {
+        Self { always_read, ..self }
     }
 
     /// Looks whether the state is there, without a walk.
@@ -77,7 +85,7 @@ impl Source {
 
     /// Walks the state once, without reading a file, and remembers what was there.
     pub fn snapshot(&self) -> Result<Snapshot, SourceError> {
-        Snapshot::take(&self.root)
+        Snapshot::take(&self.root, self.always_read)
     }
 
     /// Begins a fresh tree beside the state. What a killed process left there is cleared first.

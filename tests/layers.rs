@@ -22,7 +22,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("storage", 2, &["clock"]),
     ("source", 2, &["clock"]),
     ("ledger", 2, &["job", "clock"]),
-    ("archive", 2, &["storage", "chain"]),
+    ("archive", 2, &["storage", "chain", "job", "clock"]),
     ("retention", 3, &["archive", "ledger", "policy", "chain", "clock"]),
     ("engine", 3, &["archive", "source", "ledger", "policy", "chain", "job", "clock"]),
     ("ops", 3, &["ledger", "archive", "policy", "retention", "job", "clock"]),

@@ -15,6 +15,7 @@ use uuid::{Uuid, uuid};
 
 use super::settings::{DEFAULT_LISTEN, DEFAULT_MAX_JOBS, HostedPartition, Settings, SourceSettings, own_key};
 use crate::{
+    archive::COMPRESSION_LEVEL,
     domain::{
         ApplicationName, FileShare, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName,
         StorageSpec,
@@ -48,11 +49,12 @@ pub(super) fn settings(data_dir: PathBuf, listen: Option<SocketAddr>) -> Setting
         partitions: Vec::new(),
         file_share: StoreSettings { share_roots: vec![shares], ..StoreSettings::default() },
         max_jobs: DEFAULT_MAX_JOBS,
+        compression_level: COMPRESSION_LEVEL,
         rules: Rules::default(),
     };
     settings.partitions.push(HostedPartition {
         partition: partition(&share(&settings)),
-        source: Some(SourceSettings::Directory(home(&settings).join(STATE))),
+        source: Some(SourceSettings::Directory { path: home(&settings).join(STATE), always_read: false }),
     });
     settings
 }

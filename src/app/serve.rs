@@ -55,7 +55,8 @@ pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(),
     let ledger = Ledger::open(&settings.ledger_file(), &settings.ledger_key)?;
     let catalog = Catalog::new(Stores::new(settings.file_share.clone(), clock.clone()));
     let engine =
-        Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get());
+        Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get())
+            .compressing(settings.compression_level);
     let meters = engine.meters();
     let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
     let reconciler =
@@ -105,8 +106,9 @@ async fn stop_on((mut terminate, mut interrupt): (Signal, Signal), stop: watch::
 
 fn hosted(settings: &Settings) -> Vec<Hosted> {
     let persisted = settings.partitions.iter().filter_map(|hosted| match hosted {
-        HostedPartition { partition, source: Some(SourceSettings::Directory(path)) } => {
-            Some(Hosted { partition: partition.clone(), source: Source::directory(path) })
+        HostedPartition { partition, source: Some(SourceSettings::Directory { path, always_read }) } => {
+            let source = Source::directory(path).always_read(*always_read);
+            Some(Hosted { partition: partition.clone(), source })
         }
         HostedPartition { source: None, .. } => None,
     });

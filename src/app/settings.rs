@@ -41,6 +41,8 @@ pub struct Settings {
     pub file_share: StoreSettings,
     /// How many backups run at once, and beside them as many restores.
     pub max_jobs: NonZeroUsize,
+    /// How hard zstd tries.
+    pub compression_level: i32,
     /// When scheduled backups begin and what is taken for lost.
     pub rules: Rules,
 }
@@ -58,7 +60,12 @@ pub struct HostedPartition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceSettings {
     /// A directory tree.
-    Directory(PathBuf),
+    Directory {
+        /// Where it is.
+        path: PathBuf,
+        /// Whether every backup reads files that seem unchanged too.
+        always_read: bool,
+    },
 }
 
 /// The key of the ledger when nothing else is said.

@@ -3,13 +3,12 @@
 //! Owns their sizes, compression and verification. A frame is one zstd frame with the plain bytes of consecutive blocks;
 //! it never unpacks to more than [`BlockSize::frame`], whatever its bytes claim.
 
-use std::fmt;
+use std::{fmt, io::Cursor};
 
 const SMALLEST_LOG: u32 = 16;
 const LARGEST_LOG: u32 = 24;
 const MOST_BLOCKS: u64 = 1 << 20;
 const FRAME: u32 = 1 << 20;
-const LEVEL: i32 = 1;
 
 /// BLAKE3-256 of a block's plain bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,22 +70,22 @@ pub(super) fn is_zero(block: &[u8]) -> bool {
 }
 
 /// Makes frames, one after another.
-pub(super) struct Compressor {
-    zstd: zstd::bulk::Compressor<'static>,
-    frame: Vec<u8>,
-}
+pub(super) struct Compressor(zstd::bulk::Compressor<'static>);
 
 impl Compressor {
-    pub(super) fn new(size: BlockSize) -> std::io::Result<Self> {
-        let frame = Vec::with_capacity(longest_frame(size.frame()) as usize);
-        Ok(Self { zstd: zstd::bulk::Compressor::new(LEVEL)?, frame })
+    pub(super) fn new(level: i32) -> std::io::Result<Self> {
+        Ok(Self(zstd::bulk::Compressor::new(level)?))
     }
 
-    /// The frame of these bytes. What does not compress becomes raw blocks inside the frame, by zstd itself.
-    pub(super) fn compress(&mut self, plain: &[u8]) -> std::io::Result<&[u8]> {
-        self.frame.clear();
-        self.zstd.compress_to_buffer(plain, &mut self.frame)?;
-        Ok(&self.frame)
+    /// Appends the frame of these bytes; answers its length. What does not compress becomes raw blocks inside the frame,
+    /// by zstd itself.
+    pub(super) fn compress(&mut self, plain: &[u8], out: &mut Vec<u8>) -> std::io::Result<u32> {
+        let start = out.len();
+        out.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        let mut end = Cursor::new(out);
+        end.set_position(start as u64);
+        let len = self.0.compress_to_buffer(plain, &mut end)?;
+        u32::try_from(len).map_err(std::io::Error::other)
     }
 }
 
@@ -132,9 +131,12 @@ mod tests {
     #[test]
     fn a_frame_comes_back_and_one_that_unpacks_to_more_than_its_room_is_refused() {
         let size = BlockSize::for_state(0);
-        let (mut pack, mut unpack) = (Compressor::new(size).unwrap(), Decompressor::new(size).unwrap());
+        let (mut pack, mut unpack) = (Compressor::new(1).unwrap(), Decompressor::new(size).unwrap());
         let plain = vec![7; size.frame() as usize];
-        unpack.decompress(pack.compress(&plain).unwrap()).unwrap();
+        let mut packed = b"before".to_vec();
+        let len = pack.compress(&plain, &mut packed).unwrap();
+        assert_eq!(packed.len(), 6 + len as usize);
+        unpack.decompress(&packed[6..]).unwrap();
         assert_eq!(unpack.block(0, size.frame(), BlockHash::of(&plain)), Some(plain.as_slice()));
         assert_eq!(unpack.block(0, 5, BlockHash::of(b"other")), None);
         assert_eq!(unpack.block(size.frame(), 1, BlockHash::of(&[7])), None);
@@ -148,8 +150,8 @@ mod tests {
         let size = BlockSize::for_state(0);
         let mut noise = vec![0; size.frame() as usize];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        let frame = Compressor::new(size).unwrap().compress(&noise).unwrap().len();
-        assert!(frame <= noise.len() + 128 && frame <= longest_frame(size.frame()) as usize, "{frame}");
+        let frame = Compressor::new(1).unwrap().compress(&noise, &mut Vec::new()).unwrap();
+        assert!(frame as usize <= noise.len() + 128 && frame <= longest_frame(size.frame()), "{frame}");
     }
 
     #[test]

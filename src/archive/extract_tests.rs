@@ -1,9 +1,9 @@
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use super::{ExtractError, Sink, SinkFile};
 use crate::{
     archive::{
-        Archive, BlockSize, Draft, Item, Keys, Metadata, PackError, Packer, ReadError, Upload, stage,
+        Archive, BlockSize, Draft, Item, Keys, Metadata, PackError, Packer, Packing, ReadError, Upload, stage,
         testing::{MemorySink, Tree, draft, file, io_error, noise, noon, place, sample, store},
     },
     domain::{Entry, FailureCode},
@@ -70,11 +70,11 @@ async fn files_of_every_length_around_a_block_and_a_frame_come_back() {
 async fn blocks_larger_than_a_frame_usually_is_come_back() {
     let storage = Storage::memory();
     let content = noise((9 << 20) + 5);
-    let draft = Draft { block_size: BlockSize::for_state(4 << 40), ..draft(&place(), noon()) };
-    assert_eq!(draft.block_size.bytes(), 4 << 20);
+    let draft = Draft { packing: Packing::full(BlockSize::for_state(4 << 40)), ..draft(&place(), noon()) };
+    assert_eq!(draft.packing.block_size.bytes(), 4 << 20);
     let (entry, plain) = file("f", content.clone());
     let pack = move |packer: &mut Packer<Upload>| packer.entry(&entry, &mut plain.as_slice());
-    let metadata = stage::<PackError, _>(&storage, draft, pack).await.unwrap().commit().await.unwrap();
+    let metadata = stage::<PackError, _>(&storage, draft, Arc::default(), pack).await.unwrap().commit().await.unwrap();
     let sink = open(&storage, &metadata).await.extract(MemorySink::default()).await.unwrap();
     assert!(sink.tree() == [file("f", content)]);
 }

@@ -80,9 +80,14 @@ impl PackError {
     pub fn code(&self) -> FailureCode {
         match self {
             Self::Reserved(_) => FailureCode::InvalidArgument,
-            Self::Order(_) | Self::Read { .. } | Self::Length { .. } | Self::Start(_) | Self::Write { .. } => {
-                FailureCode::Other
-            }
+            Self::Base(_) => FailureCode::Damaged,
+            Self::Order(_)
+            | Self::Read { .. }
+            | Self::Length { .. }
+            | Self::Start(_)
+            | Self::Compress(_)
+            | Self::Write { .. }
+            | Self::Stopped => FailureCode::Other,
         }
     }
 }

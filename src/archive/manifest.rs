@@ -15,7 +15,12 @@ pub(super) use writer::ManifestWriter;
 use super::block::BlockHash;
 use crate::domain::{Entry, Location};
 
-const MAGIC: [u8; 4] = *b"FBM\x01";
+/// What a manifest starts with; then its version.
+const MAGIC: [u8; 3] = *b"FBM";
+/// The version that is written.
+const VERSION: u8 = 2;
+/// The version before it: its files have no stamps.
+const WITHOUT_STAMPS: u8 = 1;
 /// The longest path, target or location, in bytes: what a zip can carry.
 const LONGEST_TEXT: u32 = u16::MAX as u32;
 const MOST_MEMBERS: u32 = u16::MAX as u32;

@@ -13,11 +13,12 @@ use crate::domain::{BackupPoint, Epoch, KeyRange, Location, Parent, PartitionKin
 /// More than any real metadata file has; a larger one is not even fetched.
 pub(super) const LARGEST: u64 = 1 << 20;
 
-/// The version of the format that this program writes and reads, of zip and manifest together.
-pub const FORMAT_VERSION: i64 = 1;
+/// The version of the format that this program writes, of zip and manifest together. It reads the ones before it too.
+pub const FORMAT_VERSION: i64 = 2;
 
 const FOOTER: usize = 20;
 const CRC: usize = 8;
+const FIRST_FORMAT_VERSION: i64 = 1;
 const FILE_VERSION: i32 = 1;
 const CRC64: crc::Crc<u64> = crc::Crc::<u64>::new(&crc::CRC_64_WE);
 const UNIX_EPOCH_TICKS: i64 = 621_355_968_000_000_000;
@@ -91,10 +92,12 @@ pub enum MetadataError {
     #[error("the backup's metadata names its {0} twice")]
     Twice(&'static str),
     /// Written by a program newer than this one.
-    #[error("the backup has {what} version {version}, and this program reads version 1: a newer one is needed")]
+    #[error("the backup has {what} version {version}, and this program reads up to {known}: a newer one is needed")]
     Newer {
         /// Which version it is.
         what: &'static str,
+        /// The newest that can be read.
+        known: i64,
         /// Its value.
         version: i64,
     },
@@ -252,7 +255,10 @@ fn unseal(bytes: &[u8]) -> Result<&[u8], MetadataError> {
     let (offset, len, version) = fields.map_err(|source| MetadataError::Property { property: "footer", source })?;
     match i32::from_le_bytes(version) {
         FILE_VERSION => {}
-        version => return Err(MetadataError::Newer { what: "metadata", version: version.into() }),
+        version => {
+            let known = FILE_VERSION.into();
+            return Err(MetadataError::Newer { what: "metadata", known, version: version.into() });
+        }
     }
     let outside = damaged("its footer points outside the file");
     let properties = part(body, u64::from_le_bytes(offset), u64::from_le_bytes(len)).ok_or(outside)?;
@@ -376,8 +382,8 @@ fn content(found: &Found) -> Result<Option<Content>, MetadataError> {
         return Ok(None);
     }
     match found.int(name::FORMAT)? {
-        FORMAT_VERSION => {}
-        version => return Err(MetadataError::Newer { what: "format", version }),
+        FIRST_FORMAT_VERSION..=FORMAT_VERSION => {}
+        version => return Err(MetadataError::Newer { what: "format", known: FORMAT_VERSION, version }),
     }
     Ok(Some(Content {
         source_kind: found.text(name::SOURCE)?,

@@ -211,7 +211,7 @@ fn versions_to_come_are_refused_by_their_number() {
     let published = published();
     let borrowed: Vec<_> = published.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     let file_version = decode(&by_hand(&borrowed, 2)).unwrap_err();
-    assert!(matches!(file_version, MetadataError::Newer { what: "metadata", version: 2 }));
+    assert!(matches!(file_version, MetadataError::Newer { what: "metadata", known: 1, version: 2 }));
     let format = decode(&with("FabricBackup.FormatVersion", Some(&9_i64.to_le_bytes()))).unwrap_err();
     assert!(format.to_string().contains("format version 9"), "{format}");
 }

@@ -1,27 +1,60 @@
-//! Packs a state into a full backup's zip, in one pass, blocking.
+//! Packs a state into a backup's zip, in one pass, full or going on from the backup before.
 //!
-//! Owns what the zip of a full backup holds: every entry in order, each file as consecutive frames, the manifest last.
-//! Holds one frame's plain bytes, its compressed bytes and the compressed manifest, whatever the size of the state.
+//! Whoever walks the state hands its entries to the [`Packer`], which reads their contents into chunks. Workers hash and
+//! compress chunks, a thread of its own assembles them in order. Chunks and frames go round, so the memory of a backup
+//! depends on the number of workers and, by tens of bytes each, on the number of blocks; never on the length of a file.
+//! What is written does not depend on the number of workers. A thread that fails or dies ends them all: each notices at
+//! its next chunk, and the caller of the packer gets the reason. Dropping the packer gives the backup up.
 
-use std::io::{self, Read, Write};
+mod base;
+mod chunk;
+mod full;
+mod inbox;
+mod increment;
+mod index;
+mod output;
+mod work;
+
+use std::{
+    io::{self, Read, Write},
+    mem,
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread::{self, JoinHandle},
+};
+
+pub use base::Base;
 
 use super::{
-    block::{BlockHash, BlockSize, Compressor, is_zero},
-    manifest::{Frame, ManifestWriter, Stored},
+    block::BlockSize,
+    manifest::ManifestError,
     order::{Order, OrderError},
-    zip::ZipWriter,
+    timing::timed,
 };
-use crate::domain::{Entry, EntryKind};
+use crate::{
+    domain::{Entry, EntryKind},
+    job::{Meter, Stage},
+};
+use base::Follower;
+use chunk::{Chunk, Content, Done, Job, Part};
+use full::Full;
+use inbox::Inbox;
+use increment::Increment;
+use output::Output;
+use work::{Lookup, Worker};
 
 /// The name below which a zip holds what is ours; no state may have it at its root.
 const OWN: &str = ".fabric-backup";
 const MANIFEST: &str = ".fabric-backup/manifest";
+const BLOCKS: &str = ".fabric-backup/blocks";
 
-/// bsdtar misses the end of an entry whose last bytes fill its buffer of this size. Something must follow them; it may
-/// be empty. (Seen with libarchive 3.6.2; 7-Zip needs none of it and does not mind.)
-const EXTRACTORS_BUFFER: u64 = 256 << 10;
-/// A zstd frame of no bytes: magic number, "one segment of length 0", one last raw block of length 0.
-const EMPTY_FRAME: [u8; 9] = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00];
+/// zstd's, if nothing else is said.
+pub const COMPRESSION_LEVEL: i32 = 1;
+/// More workers than this would not be faster than a disk, and each has its share of memory.
+const MOST_WORKERS: usize = 8;
 
 /// Why a state could not be packed.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +82,15 @@ pub enum PackError {
         /// The length in its entry.
         expected: u64,
     },
-    /// There is no memory to pack with.
+    /// There is no memory to pack with, or no threads.
     #[error("packing cannot start")]
     Start(#[source] io::Error),
+    /// The manifest of the backup before has the right hash and cannot be read all the same.
+    #[error("the manifest of the backup before it cannot be used")]
+    Base(#[source] ManifestError),
+    /// The library that compresses refused.
+    #[error("the state cannot be compressed")]
+    Compress(#[source] io::Error),
     /// What was packed cannot be written.
     #[error("'{path}' cannot be written into the backup")]
     Write {
@@ -61,6 +100,36 @@ pub enum PackError {
         #[source]
         source: io::Error,
     },
+    /// A thread died, or somebody goes on after an error.
+    #[error("packing stopped unexpectedly; the log says where")]
+    Stopped,
+}
+
+/// How a state is packed.
+#[derive(Debug, Clone)]
+pub struct Packing {
+    /// That of the chain.
+    pub block_size: BlockSize,
+    /// The backup to go on from; none for a full one.
+    pub base: Option<Base>,
+    /// How hard zstd tries.
+    pub level: i32,
+    /// How many threads hash and compress.
+    pub workers: usize,
+}
+
+impl Packing {
+    /// A full backup.
+    pub fn full(block_size: BlockSize) -> Self {
+        let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
+        Self { block_size, base: None, level: COMPRESSION_LEVEL, workers }
+    }
+
+    /// A backup of what changed since another one.
+    pub fn after(base: Base) -> Self {
+        let block_size = base.block_size();
+        Self { base: Some(base), ..Self::full(block_size) }
+    }
 }
 
 /// What came of packing.
@@ -76,7 +145,7 @@ pub struct Packed {
     pub manifest_hash: [u8; 32],
     /// The length of all files together.
     pub plain_bytes: u64,
-    /// What their frames take.
+    /// What the frames of this backup take.
     pub stored_bytes: u64,
     /// How many regular files there are.
     pub files: u64,
@@ -86,156 +155,234 @@ pub struct Packed {
 
 /// Packs one state.
 pub struct Packer<W> {
-    zip: ZipWriter<W>,
-    manifest: ManifestWriter,
     order: Order,
-    compressor: Compressor,
-    plain: Vec<u8>,
-    block_size: BlockSize,
-    plain_bytes: u64,
-    stored_bytes: u64,
-    files: u64,
+    /// What is gathered for the workers.
+    chunk: Option<Box<Chunk>>,
+    number: u64,
+    frame: usize,
+    spare: Receiver<Box<Chunk>>,
+    jobs: Sender<Job>,
+    earlier: Option<Earlier>,
+    meter: Arc<Meter>,
+    assembly: Option<Assembly<W>>,
+    _lifeline: Lifeline,
 }
 
-impl<W: Write> Packer<W> {
-    /// Starts a full backup.
-    pub fn new(out: W, block_size: BlockSize) -> Result<Self, PackError> {
+type Assembly<W> = JoinHandle<Result<(Packed, W), PackError>>;
+
+/// The backup before, beside the walk.
+struct Earlier {
+    base: Base,
+    files: Follower,
+    known: Lookup,
+}
+
+impl Earlier {
+    fn of(base: &Base) -> Result<Self, PackError> {
+        let files = base.follow().map_err(PackError::Base)?;
+        Ok(Self { base: base.clone(), files, known: Lookup::default() })
+    }
+}
+
+/// Tells the assembler that no more chunks come, if it did not get the last one.
+struct Lifeline(Sender<Done>);
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        // Without an assembler there is nobody to tell.
+        let _ = self.0.send(Done::Stopped);
+    }
+}
+
+impl<W: Write + Send + 'static> Packer<W> {
+    /// Starts a backup, and the threads that make it.
+    pub fn start(out: W, packing: &Packing, meter: Arc<Meter>) -> Result<Self, PackError> {
+        let earlier = packing.base.as_ref().map(Earlier::of).transpose()?;
+        let ((jobs, todo), (done, results)) = (mpsc::channel(), mpsc::channel());
+        let todo = Arc::new(Mutex::new(todo));
+        for _ in 0..packing.workers {
+            let known = earlier.as_ref().map(|earlier| earlier.known.clone());
+            let mut worker = Worker::new(packing, known, meter.clone()).map_err(PackError::Start)?;
+            work::start(todo.clone(), done.clone(), move |job| worker.work(job)).map_err(PackError::Start)?;
+        }
+        let (back, spare) = mpsc::channel();
+        let chunks = 2 * packing.workers + 2;
+        (0..chunks).try_for_each(|_| back.send(Box::default())).map_err(|_| PackError::Stopped)?;
+        let out = Output::new(out, packing, meter.clone())?;
+        let body = match &packing.base {
+            None => Body::Full(Full::new(out)),
+            Some(_) => Body::Increment(Increment::new(out, jobs.clone(), chunks).into()),
+        };
+        let run = move || assemble(body, Inbox::new(results), &back);
+        let assembly = thread::Builder::new().name("pack-assembler".to_owned()).spawn(run);
         Ok(Self {
-            zip: ZipWriter::new(out).map_err(PackError::Start)?,
-            manifest: ManifestWriter::new(block_size, &[]).map_err(PackError::Start)?,
             order: Order::default(),
-            compressor: Compressor::new(block_size).map_err(PackError::Start)?,
-            plain: Vec::new(),
-            block_size,
-            plain_bytes: 0,
-            stored_bytes: 0,
-            files: 0,
+            chunk: None,
+            number: 0,
+            frame: packing.block_size.frame() as usize,
+            spare,
+            jobs,
+            earlier,
+            meter,
+            assembly: Some(assembly.map_err(PackError::Start)?),
+            _lifeline: Lifeline(done),
         })
     }
 
     /// Adds the next entry of a depth-first walk. `content` is read only if it is a file, and then to its end.
     pub fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), PackError> {
+        self.stamped(entry, 0, content)
+    }
+
+    /// The same, for a source that can tell by a stamp, which is not 0, whether a file is still the same.
+    pub fn stamped(&mut self, entry: &Entry, stamp: u64, content: &mut dyn Read) -> Result<(), PackError> {
+        self.list(entry, stamp)?;
+        match entry.kind {
+            EntryKind::Directory | EntryKind::Symlink { .. } => Ok(()),
+            EntryKind::File { len } => self.content(entry.path.as_str(), len, content),
+        }
+    }
+
+    /// Adds the next entry as the backup before has it, if it has that file with that stamp. If not, nothing is added.
+    pub fn kept(&mut self, entry: &Entry, stamp: u64) -> Result<bool, PackError> {
+        let Some(earlier) = &mut self.earlier else { return Ok(false) };
+        if !earlier.files.has(entry, stamp).map_err(PackError::Base)? {
+            return Ok(false);
+        }
+        self.list(entry, stamp)?;
+        while let Some(earlier) = &mut self.earlier
+            && let Some(content) = earlier.files.content().map_err(PackError::Base)?
+        {
+            self.put(Part::Kept(content), 0)?;
+        }
+        Ok(true)
+    }
+
+    /// Waits until all is written; answers the writer too.
+    pub fn finish(mut self) -> Result<(Packed, W), PackError> {
+        self.room(0)?.is_last = true;
+        self.hand_over()?;
+        self.end()
+    }
+
+    fn list(&mut self, entry: &Entry, stamp: u64) -> Result<(), PackError> {
         let path = entry.path.as_str();
         if path.split('/').next() == Some(OWN) {
             return Err(PackError::Reserved(path.to_owned()));
         }
         self.order.admit(entry)?;
-        let write = |source| PackError::Write { path: path.to_owned(), source };
-        self.manifest.entry(entry).map_err(write)?;
-        match &entry.kind {
-            EntryKind::Directory => self.zip.stored(entry, b"").map_err(write),
-            EntryKind::Symlink { target } => self.zip.stored(entry, target.as_bytes()).map_err(write),
-            EntryKind::File { len } => self.file(entry, *len, content),
-        }
+        self.put(Part::Entry(entry.clone(), stamp), 0)
     }
 
-    /// Writes the manifest and ends the zip.
-    pub fn finish(mut self) -> Result<(Packed, W), PackError> {
-        let write = |source| PackError::Write { path: MANIFEST.to_owned(), source };
-        let manifest = self.manifest.finish().map_err(write)?;
-        let manifest_offset = put_manifest(&mut self.zip, &manifest).map_err(write)?;
-        let (out, zip_len) = self.zip.finish().map_err(write)?;
-        let packed = Packed {
-            zip_len,
-            manifest_offset,
-            manifest_len: manifest.len() as u64,
-            manifest_hash: *blake3::hash(&manifest).as_bytes(),
-            plain_bytes: self.plain_bytes,
-            stored_bytes: self.stored_bytes,
-            files: self.files,
-            block_size: self.block_size,
-        };
-        Ok((packed, out))
-    }
-
-    fn file(&mut self, entry: &Entry, len: u64, content: &mut dyn Read) -> Result<(), PackError> {
-        let path = entry.path.as_str();
-        let write = |source| PackError::Write { path: path.to_owned(), source };
-        if len == 0 {
-            self.zip.stored(entry, b"").map_err(write)?;
-        } else {
-            self.zip.start_file(entry, len).map_err(write)?;
-        }
-        let crc = self.frames(path, len, content)?;
-        if len > 0 && len.is_multiple_of(EXTRACTORS_BUFFER) {
-            self.zip.data(&EMPTY_FRAME).map_err(write)?;
-        }
-        self.files += 1;
-        self.plain_bytes += len;
-        self.zip.finish_entry(crc, len).map_err(write)
-    }
-
-    /// Packs exactly `len` bytes, which must be all there are; answers their CRC.
-    fn frames(&mut self, path: &str, len: u64, content: &mut dyn Read) -> Result<u32, PackError> {
+    /// Reads exactly `len` bytes, which must be all there are.
+    fn content(&mut self, path: &str, len: u64, content: &mut dyn Read) -> Result<(), PackError> {
         let read = |source| PackError::Read { path: path.to_owned(), source };
         let changed = || PackError::Length { path: path.to_owned(), expected: len };
-        let mut crc = crc32fast::Hasher::new();
+        self.look_up()?;
         let mut left = len;
         while left > 0 {
-            let frame = left.min(self.block_size.frame().into());
-            if !self.fill(content, frame).map_err(read)? {
+            let piece = usize::try_from(left).unwrap_or(usize::MAX).min(self.frame);
+            let meter = self.meter.clone();
+            let room = self.room(piece)?;
+            if !timed(&meter, Stage::Read, || fill(room, piece, content)).map_err(read)? {
                 return Err(changed());
             }
-            crc.update(&self.plain);
-            self.frame().map_err(|source| PackError::Write { path: path.to_owned(), source })?;
-            left -= frame;
+            left -= piece as u64;
         }
-        if content.read(&mut [0]).map_err(read)? > 0 { Err(changed()) } else { Ok(crc.finalize()) }
+        if content.read(&mut [0]).map_err(read)? > 0 { Err(changed()) } else { Ok(()) }
     }
 
-    /// Reads the plain bytes of the next frame; false if there are fewer.
-    fn fill(&mut self, content: &mut dyn Read, len: u64) -> io::Result<bool> {
-        self.plain.clear();
-        content.take(len).read_to_end(&mut self.plain)?;
-        Ok(self.plain.len() as u64 == len)
-    }
-
-    /// Writes the frame of the plain bytes and lists its blocks.
-    fn frame(&mut self) -> io::Result<()> {
-        let bytes = self.compressor.compress(&self.plain)?;
-        let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-        let frame = Frame { member: 0, offset: self.zip.offset(), len };
-        self.zip.data(bytes)?;
-        self.stored_bytes += u64::from(len);
-        let mut place = 0;
-        for block in self.plain.chunks(self.block_size.bytes() as usize) {
-            let len = u32::try_from(block.len()).map_err(io::Error::other)?;
-            if is_zero(block) {
-                self.manifest.hole();
-            } else {
-                let hash = BlockHash::of(block);
-                self.manifest.block(&Stored { hash, frame, place }, len)?;
-            }
-            place += len;
+    /// Before anything is read: whoever reads nothing need not know all blocks of the backup before.
+    fn look_up(&self) -> Result<(), PackError> {
+        let Some(earlier) = &self.earlier else { return Ok(()) };
+        if earlier.known.get().is_none() {
+            // Nobody else sets it.
+            let _ = earlier.known.set(earlier.base.index().map_err(PackError::Base)?);
         }
         Ok(())
     }
-}
 
-/// Writes the manifest's entry; answers where its compressed bytes start.
-fn put_manifest<W: Write>(zip: &mut ZipWriter<W>, manifest: &[u8]) -> io::Result<u64> {
-    zip.start_own(MANIFEST)?;
-    let offset = zip.offset();
-    zip.data(manifest)?;
-    let mut plain = Checksum::default();
-    let len = io::copy(&mut zstd::Decoder::new(manifest)?, &mut plain)?;
-    zip.finish_entry(plain.0.finalize(), len)?;
-    Ok(offset)
-}
-
-/// The CRC that a zip wants of its plain bytes.
-#[derive(Default)]
-struct Checksum(crc32fast::Hasher);
-
-impl Write for Checksum {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
+    fn put(&mut self, part: Part, bytes: usize) -> Result<(), PackError> {
+        self.room(bytes)?.parts.push(part);
         Ok(())
     }
+
+    /// A chunk that so much fits in.
+    fn room(&mut self, bytes: usize) -> Result<&mut Chunk, PackError> {
+        if self.chunk.as_ref().is_some_and(|chunk| !chunk.has_room(bytes, self.frame)) {
+            self.hand_over()?;
+        }
+        if self.chunk.is_none() {
+            let Ok(chunk) = self.spare.recv() else { return Err(self.failure()) };
+            self.chunk = Some(chunk);
+        }
+        let chunk = self.chunk.as_mut().ok_or(PackError::Stopped)?;
+        if bytes > 0 {
+            chunk.plain.resize(self.frame, 0);
+        }
+        Ok(chunk)
+    }
+
+    fn hand_over(&mut self) -> Result<(), PackError> {
+        let Some(mut chunk) = self.chunk.take() else { return Ok(()) };
+        chunk.number = self.number;
+        self.number += 1;
+        self.jobs.send(Job::Chunk(chunk)).map_err(|_| self.failure())
+    }
+
+    /// What ended the threads.
+    fn failure(&mut self) -> PackError {
+        self.end().err().unwrap_or(PackError::Stopped)
+    }
+
+    fn end(&mut self) -> Result<(Packed, W), PackError> {
+        let assembly = self.assembly.take().ok_or(PackError::Stopped)?;
+        assembly.join().unwrap_or(Err(PackError::Stopped))
+    }
+}
+
+/// Reads so many bytes of a file; false if there are fewer.
+fn fill(chunk: &mut Chunk, len: usize, content: &mut dyn Read) -> io::Result<bool> {
+    let room = &mut chunk.plain[chunk.used..chunk.used + len];
+    match content.read_exact(room) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        read => read?,
+    }
+    chunk.used += len;
+    let len = u32::try_from(len).map_err(io::Error::other)?;
+    chunk.parts.push(Part::Content(Content { len, crc: crc32fast::Hasher::new(), packed: 0 }));
+    Ok(true)
+}
+
+/// What the assembler makes.
+enum Body<W> {
+    Full(Full<W>),
+    Increment(Box<Increment<W>>),
+}
+
+/// Everything that happens on the assembler's thread.
+fn assemble<W: Write>(
+    mut body: Body<W>,
+    mut inbox: Inbox,
+    back: &Sender<Box<Chunk>>,
+) -> Result<(Packed, W), PackError> {
+    let mut is_last = false;
+    while !is_last {
+        let mut chunk = inbox.chunk()?;
+        match &mut body {
+            Body::Full(full) => full.take(&mut chunk)?,
+            Body::Increment(increment) => increment.take(&mut chunk, &mut inbox)?,
+        }
+        is_last = mem::take(&mut chunk.is_last);
+        chunk.clear();
+        // The reader may have ended; then it wants none.
+        let _ = back.send(chunk);
+    }
+    match body {
+        Body::Full(full) => full.finish()?,
+        Body::Increment(increment) => increment.finish(&mut inbox)?,
+    }
+    .finish()
 }
 
 #[cfg(test)]

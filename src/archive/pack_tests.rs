@@ -1,6 +1,9 @@
-use std::io::{self, Cursor, Read};
+use std::{
+    io::{self, Cursor, Read},
+    sync::Arc,
+};
 
-use super::{PackError, Packed, Packer};
+use super::{PackError, Packed, Packer, Packing};
 use crate::archive::{
     block::BlockSize,
     manifest::{Item, Manifest},
@@ -16,7 +19,7 @@ fn file(path: &str, content: &[u8]) -> Entry {
 }
 
 fn packer() -> Packer<Vec<u8>> {
-    Packer::new(Vec::new(), BlockSize::for_state(0)).unwrap()
+    Packer::start(Vec::new(), &Packing::full(BlockSize::for_state(0)), Arc::default()).unwrap()
 }
 
 fn pack(files: &[(&str, &[u8])]) -> (Packed, Vec<u8>) {

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use uuid::Uuid;
 
 use super::{
-    BlockSize, CatalogError, Draft, Filter, Listing, Metadata, PackError, Place, Scope, Sink, SinkFile,
+    BlockSize, CatalogError, Draft, Filter, Listing, Metadata, PackError, Packing, Place, Scope, Sink, SinkFile,
     cache::Cache,
     listing::{self, Shelf},
     stage,
@@ -87,7 +87,7 @@ pub(super) fn draft(place: &Place, time: DateTime<Utc>) -> Draft {
         partition: PartitionKind::Singleton,
         manifest_version: "1.0".into(),
     };
-    Draft { point, source_kind: "directory".into(), block_size: BlockSize::for_state(0), policy: None }
+    Draft { point, source_kind: "directory".into(), packing: Packing::full(BlockSize::for_state(0)), policy: None }
 }
 
 /// Takes a backup of the tree.
@@ -95,7 +95,7 @@ pub(super) async fn store(storage: &Storage, place: &Place, time: DateTime<Utc>,
     let pack = move |packer: &mut super::Packer<_>| {
         tree.iter().try_for_each(|(entry, content)| packer.entry(entry, &mut content.as_slice()))
     };
-    stage::<PackError, _>(storage, draft(place, time), pack).await.unwrap().commit().await.unwrap()
+    stage::<PackError, _>(storage, draft(place, time), Arc::default(), pack).await.unwrap().commit().await.unwrap()
 }
 
 /// The backups on an open storage, all of them read.

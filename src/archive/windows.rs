@@ -96,7 +96,7 @@ mod tests {
         let mut writer = ManifestWriter::new(size, &[member]).unwrap();
         let kind = EntryKind::File { len: frames.len() as u64 * u64::from(size.bytes()) };
         let path = TreePath::parse("f").unwrap();
-        writer.entry(&Entry { path, kind, mode: 0, mtime_s: 0, mtime_ns: 0 }).unwrap();
+        writer.entry(&Entry { path, kind, mode: 0, mtime_s: 0, mtime_ns: 0 }, 0).unwrap();
         for &(member, offset, len) in frames {
             let stored = Stored { hash: BlockHash([0; 32]), frame: Frame { member, offset, len }, place: 0 };
             writer.block(&stored, size.bytes()).unwrap();

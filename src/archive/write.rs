@@ -6,7 +6,10 @@
 //! recognised by the id in the record. Dropping the future of [`stage`] gives the backup up: the packing thread fails at
 //! its next write, at most one frame later.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -14,14 +17,15 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use uuid::Uuid;
 
 use super::{
-    block::BlockSize,
     metadata::{self, Content, Metadata},
     names::{Keys, LocationError, Place},
-    pack::{PackError, Packed, Packer},
+    pack::{PackError, Packed, Packer, Packing},
     read::{ReadError, read_metadata},
+    timing::Timer,
 };
 use crate::{
     domain::{BackupPoint, Location, PolicyName},
+    job::{Meter, Stage},
     storage::{ErrorKind, ObjectWriter, Storage, StorageError},
 };
 
@@ -35,8 +39,8 @@ pub struct Draft {
     pub point: BackupPoint,
     /// What kind of source it is taken of: `directory`, …
     pub source_kind: String,
-    /// The chain's block size.
-    pub block_size: BlockSize,
+    /// How the state is packed.
+    pub packing: Packing,
     /// The policy that it is made for, if it is made for one.
     pub policy: Option<PolicyName>,
 }
@@ -102,9 +106,9 @@ pub enum CommitError {
     Taken(Location),
 }
 
-/// Writes the data of a full backup of what `pack` hands to the packer on a thread of its own. An error from `pack`, or
-/// from anything else, leaves nothing.
-pub async fn stage<E, F>(storage: &Storage, draft: Draft, pack: F) -> Result<Staged, WriteError<E>>
+/// Writes the data of a backup of what `pack` hands to the packer on a thread of its own. An error from `pack`, or
+/// from anything else, leaves nothing. The meter is told what is done; what there is to do, its owner knows.
+pub async fn stage<E, F>(storage: &Storage, draft: Draft, meter: Arc<Meter>, pack: F) -> Result<Staged, WriteError<E>>
 where
     E: std::error::Error + From<PackError> + Send + 'static,
     F: FnOnce(&mut Packer<Upload>) -> Result<(), E> + Send + 'static,
@@ -112,9 +116,12 @@ where
     let keys = Keys::of(&draft.point.location)?;
     let object = storage.create(&keys.zip).await.map_err(|error| refused(&draft, error))?;
     let (upload, pieces) = Upload::channel();
-    let packing = spawn_blocking(move || run(upload, draft.block_size, pack));
-    let sent = send(object, pieces).await;
-    let packed = packing.await.map_or(Err(WriteError::Stopped), |packed| packed.map_err(WriteError::Source));
+    let running = spawn_blocking({
+        let (packing, meter) = (draft.packing.clone(), meter.clone());
+        move || run(upload, &packing, meter, pack)
+    });
+    let sent = send(object, pieces, &meter).await;
+    let packed = running.await.map_or(Err(WriteError::Stopped), |packed| packed.map_err(WriteError::Source));
     let object = sent.map_err(WriteError::Storage)?;
     let packed = match packed {
         Ok(packed) => object.finish().await.map(|()| packed).map_err(|error| refused(&draft, error))?,
@@ -190,18 +197,26 @@ pub async fn discard(storage: &Storage, location: &Location) -> Result<(), Stora
 /// Everything that happens on the packing thread.
 fn run<E: From<PackError>>(
     upload: Upload,
-    block_size: BlockSize,
+    packing: &Packing,
+    meter: Arc<Meter>,
     pack: impl FnOnce(&mut Packer<Upload>) -> Result<(), E>,
 ) -> Result<Packed, E> {
-    let mut packer = Packer::new(upload, block_size)?;
+    let mut packer = Packer::start(upload, packing, meter)?;
     pack(&mut packer)?;
     Ok(packer.finish()?.0)
 }
 
 /// Sends all pieces; if the storage fails, nobody takes pieces any more and the packing ends.
-async fn send(mut object: ObjectWriter, mut pieces: mpsc::Receiver<Bytes>) -> Result<ObjectWriter, StorageError> {
+async fn send(
+    mut object: ObjectWriter,
+    mut pieces: mpsc::Receiver<Bytes>,
+    meter: &Meter,
+) -> Result<ObjectWriter, StorageError> {
     while let Some(piece) = pieces.recv().await {
-        if let Err(error) = object.write(piece).await {
+        let timer = Timer::start();
+        let written = object.write(piece).await;
+        timer.stop(meter, Stage::Write);
+        if let Err(error) = written {
             give_up(object).await;
             return Err(error);
         }

@@ -1,4 +1,7 @@
-use std::{io, sync::mpsc};
+use std::{
+    io,
+    sync::{Arc, mpsc},
+};
 
 use bytes::Bytes;
 use chrono::TimeDelta;
@@ -44,7 +47,7 @@ fn fault(verb: Verb, moment: Moment, kind: ErrorKind) -> Fault {
 async fn the_commit_record_is_written_once_and_last() {
     let storage = Storage::memory();
     let calls = Faults::new(vec![]);
-    let staged = stage(&storage.observed(calls.clone()), draft(&place(), noon()), pack).await.unwrap();
+    let staged = stage(&storage.observed(calls.clone()), draft(&place(), noon()), Arc::default(), pack).await.unwrap();
     assert_eq!(keys(&storage).await, [Keys::of(&place().location(noon())).unwrap().zip]);
     let metadata = staged.commit().await.unwrap();
     let keys = Keys::of(&metadata.point.location).unwrap();
@@ -61,7 +64,7 @@ async fn a_storage_that_fails_while_the_data_is_written_is_named_and_nothing_is_
     for verb in [Verb::Create, Verb::Part, Verb::Finish] {
         let storage = Storage::memory();
         let faults = Faults::new(vec![fault(verb, Moment::Before, ErrorKind::Unreachable)]);
-        let failed = stage(&storage.observed(faults.clone()), draft(&place(), noon()), pack).await;
+        let failed = stage(&storage.observed(faults.clone()), draft(&place(), noon()), Arc::default(), pack).await;
         let error = failed.map(drop).unwrap_err();
         assert!(matches!(error, WriteError::Storage(_)), "{verb:?}: {error}");
         assert_eq!(error.code(|_| FailureCode::Other), FailureCode::Unreachable);
@@ -74,7 +77,7 @@ async fn a_storage_that_fails_while_the_data_is_written_is_named_and_nothing_is_
 async fn a_storage_that_refuses_the_commit_record_is_named_and_nothing_is_left() {
     let storage = Storage::memory();
     let faults = Faults::new(vec![fault(Verb::PutNew, Moment::Before, ErrorKind::Unreachable)]);
-    let staged = stage(&storage.observed(faults.clone()), draft(&place(), noon()), pack).await.unwrap();
+    let staged = stage(&storage.observed(faults.clone()), draft(&place(), noon()), Arc::default(), pack).await.unwrap();
     let error = staged.commit().await.unwrap_err();
     assert!(matches!(error, CommitError::Storage(_)), "{error}");
     assert_eq!(error.code(), FailureCode::Unreachable);
@@ -89,7 +92,7 @@ async fn a_source_that_fails_leaves_nothing_and_its_error_comes_back() {
         pack(packer)?;
         Err::<(), _>(TestError::Source(io_error("changed")))
     };
-    let error = stage(&storage, draft(&place(), noon()), failing).await.unwrap_err();
+    let error = stage(&storage, draft(&place(), noon()), Arc::default(), failing).await.unwrap_err();
     assert!(matches!(error, WriteError::Source(TestError::Source(_))), "{error}");
     assert!(keys(&storage).await.is_empty());
 }
@@ -98,7 +101,7 @@ async fn a_source_that_fails_leaves_nothing_and_its_error_comes_back() {
 async fn a_packing_thread_that_panics_leaves_nothing() {
     let storage = Storage::memory();
     let failing = |_: &mut Packer<Upload>| -> Result<(), TestError> { panic!("on purpose") };
-    let error = stage(&storage, draft(&place(), noon()), failing).await.unwrap_err();
+    let error = stage(&storage, draft(&place(), noon()), Arc::default(), failing).await.unwrap_err();
     assert!(matches!(error, WriteError::Stopped), "{error}");
     assert!(keys(&storage).await.is_empty());
 }
@@ -108,7 +111,8 @@ async fn a_commit_whose_answer_was_lost_is_recognised() {
     for kind in [ErrorKind::Unreachable, ErrorKind::AlreadyExists] {
         let storage = Storage::memory();
         let faults = Faults::new(vec![fault(Verb::PutNew, Moment::After, kind)]);
-        let staged = stage(&storage.observed(faults.clone()), draft(&place(), noon()), pack).await.unwrap();
+        let staged =
+            stage(&storage.observed(faults.clone()), draft(&place(), noon()), Arc::default(), pack).await.unwrap();
         let metadata = staged.commit().await.unwrap();
         assert!(faults.unfired().is_empty());
         let archive = Archive::open(&storage, &metadata.point.location).await.unwrap();
@@ -121,10 +125,11 @@ async fn somebody_elses_commit_record_is_left_alone_and_our_zip_is_taken_away() 
     let storage = Storage::memory();
     let theirs = store(&storage, &place(), noon(), sample()).await;
     let keys_of_theirs = Keys::of(&theirs.point.location).unwrap();
-    let taken = stage(&storage, draft(&place(), noon()), pack).await.unwrap_err();
+    let taken = stage(&storage, draft(&place(), noon()), Arc::default(), pack).await.unwrap_err();
     assert!(matches!(taken, WriteError::Taken(_)), "{taken}");
     storage.delete(&keys_of_theirs.zip).await.unwrap();
-    let taken = stage(&storage, draft(&place(), noon()), pack).await.unwrap().commit().await.unwrap_err();
+    let taken =
+        stage(&storage, draft(&place(), noon()), Arc::default(), pack).await.unwrap().commit().await.unwrap_err();
     assert!(matches!(taken, CommitError::Taken(_)), "{taken}");
     assert_eq!(keys(&storage).await, [keys_of_theirs.metadata]);
 }
@@ -136,7 +141,7 @@ async fn a_zip_stays_while_its_commit_record_may_exist() {
     let unread = fault(Verb::Get, Moment::Before, ErrorKind::Unreachable);
     let undeleted = fault(Verb::Delete, Moment::Before, ErrorKind::Unreachable);
     let faults = Faults::new(vec![lost, unread, undeleted]);
-    let staged = stage(&storage.observed(faults.clone()), draft(&place(), noon()), pack).await.unwrap();
+    let staged = stage(&storage.observed(faults.clone()), draft(&place(), noon()), Arc::default(), pack).await.unwrap();
     assert!(matches!(staged.commit().await, Err(CommitError::Storage(_))));
     assert!(faults.unfired().is_empty());
     assert_eq!(keys(&storage).await.len(), 2, "whole, or not at all");
@@ -148,7 +153,7 @@ async fn after_a_crash_the_commit_record_tells_whether_the_backup_exists() {
     let draft = draft(&place(), noon());
     let (id, location) = (draft.point.id, draft.point.location.clone());
     let found = async || committed(&storage, &location, id).await.unwrap().map(|point| point.id);
-    let staged = stage(&storage, draft, pack).await.unwrap();
+    let staged = stage(&storage, draft, Arc::default(), pack).await.unwrap();
     assert_eq!(found().await, None);
     staged.commit().await.unwrap();
     assert_eq!(found().await, Some(id));
@@ -159,7 +164,7 @@ async fn after_a_crash_the_commit_record_tells_whether_the_backup_exists() {
 async fn only_what_was_never_committed_is_discarded() {
     let storage = Storage::memory();
     let location = place().location(noon());
-    drop(stage(&storage, draft(&place(), noon()), pack).await.unwrap());
+    drop(stage(&storage, draft(&place(), noon()), Arc::default(), pack).await.unwrap());
     discard(&storage, &location).await.unwrap();
     assert!(keys(&storage).await.is_empty());
     store(&storage, &place(), noon(), sample()).await;
@@ -187,7 +192,7 @@ async fn dropping_the_future_ends_the_packing_and_leaves_nothing() {
     };
     let task = tokio::spawn({
         let storage = storage.clone();
-        async move { stage(&storage, draft(&place(), noon()), endless).await.map(drop) }
+        async move { stage(&storage, draft(&place(), noon()), Arc::default(), endless).await.map(drop) }
     });
     is_running.recv().await.unwrap();
     task.abort();

@@ -107,9 +107,9 @@ impl<W: Write> ZipWriter<W> {
         self.open(Record::of(entry), len)
     }
 
-    /// Starts an entry of our own.
-    pub(super) fn start_own(&mut self, name: &str) -> io::Result<()> {
-        self.open(Record::new(name.into(), 0o100_644, 0, ZSTD), 0)
+    /// Starts an entry of our own, of at most so many bytes.
+    pub(super) fn start_own(&mut self, name: &str, most: u64) -> io::Result<()> {
+        self.open(Record::new(name.into(), 0o100_644, 0, ZSTD), most)
     }
 
     fn open(&mut self, mut record: Record, len: u64) -> io::Result<()> {

@@ -7,15 +7,17 @@ use tokio::time;
 use uuid::Uuid;
 
 use super::{
-    Engine, Hosted, Turn, blocking,
+    Engine, Hosted, Turn,
+    base::{Base, full_instead},
+    blocking,
     bounds::Run,
     end::{End, source_failed},
     record::{self, Made},
 };
 use crate::{
-    archive::{self, BlockSize, Draft, PackError, Packer, Place, Staged, Storage, Upload, WriteError},
-    domain::{BackupPoint, DataLoss, EntryKind, Failure, FailureCode, Location, PartitionId, Wanted, words},
-    job::{BackupJob, Event, State},
+    archive::{self, Draft, PackError, Packer, Packing, Place, Staged, Storage, Upload, WriteError},
+    domain::{BackupPoint, DataLoss, EntryKind, Failure, FailureCode, Location, PartitionId, words},
+    job::{BackupJob, Event, Meter, State},
     ledger::{LedgerError, PartitionRecord, Wrote},
     source::{Snapshot, SourceError},
 };
@@ -125,17 +127,25 @@ impl Engine {
     }
 
     async fn attempts(&self, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<Staged, End> {
+        let mut base = Base::open(job, storage).await;
         for attempt in 1..ATTEMPTS {
-            match self.attempt(hosted, job, storage).await {
+            match self.attempt(hosted, job, storage, &mut base).await {
                 Err(End::Changed(why)) => tracing::info!(job = %job.id, attempt, why = why.message, "reading anew"),
                 end => return end,
             }
         }
-        self.attempt(hosted, job, storage).await
+        self.attempt(hosted, job, storage, &mut base).await
     }
 
-    /// Writes the data of one snapshot. Nothing is visible until the result is committed.
-    async fn attempt(&self, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<Staged, End> {
+    /// Writes the data of one snapshot. Nothing is visible until the result is committed. A base that cannot be used is
+    /// taken away, so that the next attempt goes without.
+    async fn attempt(
+        &self,
+        hosted: &Hosted,
+        job: &BackupJob,
+        storage: &Storage,
+        base: &mut Option<Base>,
+    ) -> Result<Staged, End> {
         let source = hosted.source.clone();
         let at = self.clock.now().trunc_subsecs(0);
         let snapshot = Arc::new(blocking(move || source.snapshot()).await?);
@@ -148,16 +158,22 @@ impl Engine {
         }
         let run = Run::of(hosted.partition.id, job);
         let record = self.note_attempt(run, &location, &left_out, snapshot.entries() > 0).await?;
-        make_full(job);
+        let meter = Arc::new(Meter::default());
+        meter.begin(snapshot.files(), snapshot.bytes());
+        let packing = Packing { level: self.compression_level, ..Base::packing(base, snapshot.bytes(), job) };
         let draft = Draft {
-            point: point(hosted, job.id, &record, location, free, &snapshot),
+            point: point(hosted, job.id, &record, location, free, &snapshot, base.as_ref()),
             source_kind: "directory".to_owned(),
-            block_size: BlockSize::for_state(snapshot.bytes()),
+            packing,
             policy: job.task.policy.clone(),
         };
-        let staged = archive::stage(storage, draft, move |packer| copy(&snapshot, packer)).await;
-        if let Err(WriteError::Taken(_)) = &staged {
-            self.forget_attempt(run).await?;
+        let staged = archive::stage(storage, draft, meter, move |packer| copy(&snapshot, packer)).await;
+        match &staged {
+            Err(WriteError::Taken(_)) => self.forget_attempt(run).await?,
+            Err(WriteError::Source(CopyError::Pack(PackError::Base(why)))) if base.take().is_some() => {
+                full_instead(job, &words(why));
+            }
+            _ => {}
         }
         staged.map_err(|e| write_failed(&e))
     }
@@ -262,10 +278,12 @@ enum CopyError {
 
 /// Reads the whole snapshot into the packer, then looks again whether it was one moment.
 fn copy(snapshot: &Snapshot, packer: &mut Packer<Upload>) -> Result<(), CopyError> {
-    for entry in snapshot.walk() {
-        let entry = entry?;
+    let mut walk = snapshot.walk();
+    while let Some(entry) = walk.next() {
+        let (entry, stamp) = (entry?, walk.stamp());
         match entry.kind {
-            EntryKind::File { .. } => packer.entry(&entry, &mut snapshot.open(&entry)?)?,
+            EntryKind::File { .. } if packer.kept(&entry, stamp)? => {}
+            EntryKind::File { .. } => packer.stamped(&entry, stamp, &mut snapshot.open(&entry)?)?,
             EntryKind::Directory | EntryKind::Symlink { .. } => packer.entry(&entry, &mut io::empty())?,
         }
     }
@@ -275,6 +293,10 @@ fn copy(snapshot: &Snapshot, packer: &mut Packer<Upload>) -> Result<(), CopyErro
 fn write_failed(error: &WriteError<CopyError>) -> End {
     match error {
         WriteError::Source(CopyError::Source(source)) => source_failed(source, source),
+        // The next attempt goes without the base.
+        WriteError::Source(CopyError::Pack(PackError::Base(_))) => {
+            End::Changed(Failure::new(FailureCode::Damaged, words(error)))
+        }
         WriteError::Source(CopyError::Pack(pack)) => match SourceError::find(pack) {
             Some(source) => source_failed(source, source),
             None => End::failed(pack.code(), pack),
@@ -297,12 +319,13 @@ fn point(
     location: Location,
     created: DateTime<Utc>,
     snapshot: &Snapshot,
+    base: Option<&Base>,
 ) -> BackupPoint {
     let blocks = snapshot.bytes().div_ceil(LSN_BLOCK).max(1);
     BackupPoint {
         id,
-        chain_id: id,
-        parent: None,
+        chain_id: base.map_or(id, |base| base.chain_id),
+        parent: base.map(|base| base.parent.clone()),
         location,
         created,
         epoch: record.epoch,
@@ -323,13 +346,6 @@ fn expired(job: &BackupJob) -> Failure {
         "not backed up within {minutes} minutes, nothing is left in the store; ask again with a greater BackupTimeout"
     );
     Failure::new(FailureCode::Timeout, message)
-}
-
-/// The writer cannot continue a chain yet, so whatever is wanted is made full.
-fn make_full(job: &BackupJob) {
-    if let Wanted::Incremental(parent) = &job.task.wanted {
-        tracing::debug!(job = %job.id, parent = %parent.id, "an incremental backup is wanted and a full one is made");
-    }
 }
 
 fn waits(lost: &DataLoss) -> Failure {

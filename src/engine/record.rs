@@ -83,7 +83,7 @@ pub(super) fn complete_backup(
     record.lsn = record.lsn.max(point.lsn);
     record.entity = Some(made.entity);
     if let Some(wrote) = made.wrote {
-        record.tip = Some(tip(point, &wrote, made.at));
+        record.tip = tip(record.tip.as_ref(), point, &wrote, made.at);
         record.wrote.insert(wrote);
     }
     if !is_scheduled(record, job) {
@@ -103,16 +103,21 @@ pub(super) struct Made {
     pub(super) at: DateTime<Utc>,
 }
 
-fn tip(point: &BackupPoint, wrote: &Wrote, completed: DateTime<Utc>) -> ChainTip {
-    ChainTip {
+/// None, if it goes on from something else than the tip so far: nobody knows then how long the chain is.
+fn tip(before: Option<&ChainTip>, point: &BackupPoint, wrote: &Wrote, completed: DateTime<Utc>) -> Option<ChainTip> {
+    let incrementals = match &point.parent {
+        None => 0,
+        Some(parent) => before.filter(|tip| tip.backup.id == parent.id)?.incrementals.saturating_add(1),
+    };
+    Some(ChainTip {
         backup: Parent { id: point.id, location: point.location.clone() },
         chain_id: point.chain_id,
-        incrementals: 0,
+        incrementals,
         store: wrote.store.clone(),
         policy: wrote.policy.clone(),
         epoch: point.epoch,
         completed,
-    }
+    })
 }
 
 /// Ends a restore whose state is in place. It begins a new life of the partition: its data-loss version grows, its log

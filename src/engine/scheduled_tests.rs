@@ -75,7 +75,7 @@ fn what_is_made_for_a_policy_says_so_and_nothing_else_does() {
 }
 
 #[test]
-fn what_is_wanted_incremental_is_made_full_and_the_wish_is_kept() {
+fn what_is_wanted_incremental_and_has_nothing_to_go_on_from_is_made_full_and_the_wish_is_kept() {
     let node = Node::new(go(), 1, 1);
     run(async {
         let mut job = due(&node).await;

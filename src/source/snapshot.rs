@@ -35,8 +35,11 @@ pub struct Snapshot {
     marks: Vec<Mark>,
     /// Where the last opened file's mark was: files are opened about in the order of the walk.
     near: AtomicUsize,
+    files: u64,
     bytes: u64,
     skipped: Skipped,
+    /// Nobody may rely on the stamps beyond this snapshot.
+    always_read: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -55,14 +58,14 @@ pub struct Skipped {
 }
 
 impl Snapshot {
-    pub(super) fn take(place: &Path) -> Result<Self, SourceError> {
+    pub(super) fn take(place: &Path, always_read: bool) -> Result<Self, SourceError> {
         let root = dirfd::open_root(place)?;
         let (walker, stamp) = Walker::start(&root, Look::AtRest)?;
         let trail = Trail::start(&root).map_err(|errno| SourceError::io("reading", ".", errno))?.into();
         let marks = vec![Mark { path: hash("."), stamp }];
         let near = AtomicUsize::new(0);
         let (place, skipped) = (place.to_owned(), Skipped::default());
-        let mut snapshot = Self { place, root, trail, marks, near, bytes: 0, skipped };
+        let mut snapshot = Self { place, root, trail, marks, near, files: 0, bytes: 0, skipped, always_read };
         for found in walker {
             snapshot.note(found?);
         }
@@ -83,6 +86,7 @@ impl Snapshot {
             Found::Entry(entry, stamp) => {
                 self.marks.push(Mark { path: hash(entry.path.as_str()), stamp });
                 if let EntryKind::File { len } = entry.kind {
+                    self.files += 1;
                     self.bytes += len;
                 }
             }
@@ -92,6 +96,11 @@ impl Snapshot {
     /// How many entries the state has.
     pub fn entries(&self) -> u64 {
         self.marks.len() as u64 - 1
+    }
+
+    /// How many of them are regular files.
+    pub fn files(&self) -> u64 {
+        self.files
     }
 
     /// How long its files are together, holes included.
@@ -138,6 +147,7 @@ impl Snapshot {
 pub struct Walk<'s> {
     walker: Result<Walker, Option<SourceError>>,
     marks: &'s [Mark],
+    always_read: bool,
     /// The next mark to meet.
     next: usize,
     /// The first directory with another stamp. What was added to it or changed in it makes the better name, if met.
@@ -146,7 +156,8 @@ pub struct Walk<'s> {
 
 impl<'s> Walk<'s> {
     fn start(snapshot: &'s Snapshot, root: &OwnedFd) -> Self {
-        let mut walk = Walk { walker: Err(None), marks: &snapshot.marks, next: 1, suspect: None };
+        let (marks, always_read) = (snapshot.marks.as_slice(), snapshot.always_read);
+        let mut walk = Walk { walker: Err(None), marks, always_read, next: 1, suspect: None };
         walk.walker = match Walker::start(root, Look::AsIs) {
             Ok((walker, stamp)) => {
                 walk.suspect = (stamp != snapshot.marks[0].stamp).then(|| ".".to_owned());
@@ -155,6 +166,12 @@ impl<'s> Walk<'s> {
             Err(error) => Err(Some(error)),
         };
         walk
+    }
+
+    /// The stamp of the entry that came last, to know it again by in a later backup: it is another one if anything about
+    /// the entry moved. 0 if every file is always to be read.
+    pub fn stamp(&self) -> u64 {
+        if self.always_read { 0 } else { self.marks[self.next - 1].stamp }
     }
 
     fn step(&mut self) -> Option<Result<Entry, SourceError>> {

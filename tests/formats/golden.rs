@@ -3,19 +3,20 @@
 //! Each directory is a store: the two objects of each backup under their keys, and `expected.txt`, what must come out.
 //! They are never written anew once a version is released.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use chrono::TimeDelta;
 use fabric_backup::{
-    archive::{Archive, Draft, FORMAT_VERSION, Keys, PackError, stage},
-    domain::PolicyName,
+    archive::{Archive, Base, Draft, FORMAT_VERSION, Keys, PackError, Packing, stage},
+    domain::{BackupPoint, EntryKind, Parent, PolicyName, TreePath},
     storage::Storage,
 };
+use uuid::Uuid;
 
-use crate::state::{MemorySink, describe, draft, packing, place, small, sorted};
+use crate::state::{MemorySink, Tree, describe, draft, file, noise, packing, place, small, sorted};
 
 /// The format versions that were ever released, each with its directory.
-const RELEASED: [&str; 1] = ["v1"];
+const RELEASED: [&str; 2] = ["v1", "v2"];
 
 fn directory(version: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "formats", version].iter().collect()
@@ -24,8 +25,8 @@ fn directory(version: &str) -> PathBuf {
 /// The store as it is checked in.
 async fn store(version: &str) -> Storage {
     let storage = Storage::memory();
-    for draft in drafts() {
-        let keys = Keys::of(&draft.point.location).unwrap();
+    for point in points(version) {
+        let keys = Keys::of(&point.location).unwrap();
         for key in [&keys.zip, &keys.metadata] {
             let bytes = fs::read(directory(version).join(key)).unwrap();
             storage.put_new(key, bytes.into()).await.unwrap();
@@ -41,6 +42,43 @@ fn drafts() -> [Draft; 2] {
     scheduled.point.location = place().location(scheduled.point.created);
     scheduled.policy = Some(PolicyName::parse("Täglich, 03:00").unwrap());
     [plain, scheduled]
+}
+
+/// The one that goes on from the first, another second later. Since version 2.
+fn increment() -> BackupPoint {
+    let (first, mut point) = (draft().point, draft().point);
+    point.id = Uuid::from_u128(0xffee_ddcc_bbaa_9988_7766_5544_3322_1100);
+    point.created += TimeDelta::seconds(2);
+    point.location = place().location(point.created);
+    BackupPoint { parent: Some(Parent { id: first.id, location: first.location }), ..point }
+}
+
+fn points(version: &str) -> Vec<BackupPoint> {
+    let increment = (version != "v1").then(increment);
+    drafts().into_iter().map(|draft| draft.point).chain(increment).collect()
+}
+
+/// The state at the time of the increment: a file more, one with another end, one that is gone, one with another name.
+fn changed() -> Tree {
+    let mut tree = small();
+    tree.retain(|(entry, _)| entry.path.as_str() != "dir/empty");
+    for (entry, content) in &mut tree {
+        match entry.path.as_str() {
+            "dir/lines" => content.truncate(140_000),
+            ".hidden" => entry.path = TreePath::parse("seen").unwrap(),
+            _ => {}
+        }
+        if let EntryKind::File { len } = &mut entry.kind {
+            *len = content.len() as u64;
+        }
+    }
+    tree.push(file("new", 0o600, noise(100_000)));
+    sorted(tree)
+}
+
+fn expected(version: &str, point: &BackupPoint) -> PathBuf {
+    let name = if point.is_full() { "expected.txt" } else { "expected-incremental.txt" };
+    directory(version).join(name)
 }
 
 #[test]
@@ -61,14 +99,15 @@ fn every_released_version_has_its_golden_backup_and_there_are_no_others() {
 #[tokio::test]
 async fn golden_backups_are_read_in_full() {
     for version in RELEASED {
-        for draft in drafts() {
-            let archive = Archive::open(&store(version).await, &draft.point.location).await.unwrap();
-            assert_eq!(archive.point(), &draft.point);
+        let policies = drafts().map(|draft| draft.policy).into_iter().chain([None]);
+        for (point, policy) in points(version).into_iter().zip(policies) {
+            let archive = Archive::open(&store(version).await, &point.location).await.unwrap();
+            assert_eq!(archive.point(), &point);
             let content = archive.content();
             assert_eq!((content.source_kind.as_str(), content.files, content.block_size), ("directory", 6, 65_536));
-            assert_eq!(content.policy, draft.policy);
+            assert_eq!(content.policy, policy);
             let tree = archive.extract(MemorySink::default()).await.unwrap().tree();
-            assert_eq!(describe(&tree), fs::read_to_string(directory(version).join("expected.txt")).unwrap());
+            assert_eq!(describe(&tree), fs::read_to_string(expected(version, &point)).unwrap());
         }
     }
 }
@@ -80,14 +119,26 @@ async fn write_the_golden_backup_of_this_version() {
     let storage = Storage::memory();
     let tree = sorted(small());
     for draft in drafts() {
-        stage::<PackError, _>(&storage, draft, packing(tree.clone())).await.unwrap().commit().await.unwrap();
+        stage::<PackError, _>(&storage, draft, Arc::default(), packing(tree.clone()))
+            .await
+            .unwrap()
+            .commit()
+            .await
+            .unwrap();
     }
-    let home = directory(&format!("v{FORMAT_VERSION}"));
+    let first = Archive::open(&storage, &draft().point.location).await.unwrap();
+    let next = Draft { point: increment(), packing: Packing::after(Base::of(&first)), ..draft() };
+    let staged = stage::<PackError, _>(&storage, next, Arc::default(), packing(changed())).await.unwrap();
+    staged.commit().await.unwrap();
+    let version = format!("v{FORMAT_VERSION}");
+    let home = directory(&version);
     assert!(!home.exists(), "a golden backup is never written anew");
     for object in storage.list("").await.unwrap() {
         let path = home.join(&object.key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, storage.get(&object.key).await.unwrap()).unwrap();
     }
-    fs::write(home.join("expected.txt"), describe(&tree)).unwrap();
+    for (point, tree) in [(draft().point, tree), (increment(), changed())] {
+        fs::write(expected(&version, &point), describe(&tree)).unwrap();
+    }
 }

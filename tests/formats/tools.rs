@@ -5,10 +5,11 @@ use std::{
     io::{self, Read},
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use fabric_backup::{
-    archive::{BlockSize, Packer},
+    archive::{BlockSize, Packer, Packing},
     domain::{Entry, EntryKind, TreePath},
 };
 
@@ -39,8 +40,13 @@ fn state() -> Tree {
     sorted(tree)
 }
 
+fn packer(path: &Path, bytes: u64) -> Packer<File> {
+    let packing = Packing::full(BlockSize::for_state(bytes));
+    Packer::start(File::create(path).unwrap(), &packing, Arc::default()).unwrap()
+}
+
 fn write_zip(path: &Path, tree: &Tree) {
-    let mut packer = Packer::new(File::create(path).unwrap(), BlockSize::for_state(0)).unwrap();
+    let mut packer = packer(path, 0);
     pack(tree, &mut packer).unwrap();
     packer.finish().unwrap();
 }
@@ -88,7 +94,7 @@ fn a_file_of_more_than_4_gib_is_read_by_both_tools() {
     const LEN: u64 = (4 << 30) + 12_345;
     let home = tempfile::tempdir().unwrap();
     let zip = home.path().join("a.zip");
-    let mut packer = Packer::new(File::create(&zip).unwrap(), BlockSize::for_state(LEN)).unwrap();
+    let mut packer = packer(&zip, LEN);
     let path = TreePath::parse("zeros").unwrap();
     let entry = Entry { path, kind: EntryKind::File { len: LEN }, mode: 0o644, mtime_s: 0, mtime_ns: 0 };
     packer.entry(&entry, &mut io::repeat(0).take(LEN)).unwrap();

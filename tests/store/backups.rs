@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use fabric_backup::{
     archive::{
-        BlockSize, Catalog, Draft, Filter, Listing, PackError, Packer, Place, RemoveError, Scope, Upload, Wanted,
-        discard, remove, stage,
+        BlockSize, Catalog, Draft, Filter, Listing, PackError, Packer, Packing, Place, RemoveError, Scope, Upload,
+        Wanted, discard, remove, stage,
     },
     domain::{
         ApplicationName, BackupPoint, Epoch, Location, PartitionId, PartitionKind, PolicyName, ServiceName, StorageSpec,
@@ -52,10 +52,10 @@ async fn back_up(catalog: &Catalog, spec: &StorageSpec, hour: i64) -> Location {
         partition: PartitionKind::Singleton,
         manifest_version: "1.0".into(),
     };
-    let block_size = BlockSize::for_state(0);
-    let draft = Draft { point, source_kind: "directory".into(), block_size, policy: Some(policy()) };
+    let packing = Packing::full(BlockSize::for_state(0));
+    let draft = Draft { point, source_kind: "directory".into(), packing, policy: Some(policy()) };
     let nothing = |_: &mut Packer<Upload>| Ok::<(), PackError>(());
-    let staged = stage(&catalog.open(spec).await.unwrap(), draft, nothing).await.unwrap();
+    let staged = stage(&catalog.open(spec).await.unwrap(), draft, Arc::default(), nothing).await.unwrap();
     staged.commit().await.unwrap().point.location
 }
 

@@ -7,7 +7,7 @@ use std::{
     hash::Hash,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
-    ops::Range,
+    ops::{Range, RangeInclusive},
     path::{Path, PathBuf, absolute},
     time::Duration,
 };
@@ -25,6 +25,7 @@ use super::{
     storage,
 };
 use crate::{
+    archive::COMPRESSION_LEVEL,
     clock::Clock,
     domain::{
         ApplicationName, KeyRange, Partition, PartitionId, PartitionKind, Service, ServiceKind, ServiceName, Span,
@@ -34,6 +35,9 @@ use crate::{
     reconcile::Rules,
     storage::{SmbSettings, StoreSettings, Stores},
 };
+
+/// Beyond, zstd takes more memory than a backup may have.
+const LEVELS: RangeInclusive<i32> = 1..=19;
 
 /// Checks `file`, which lies in the directory `base`.
 pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result<Settings, Fault> {
@@ -48,6 +52,7 @@ pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result
         services: Vec::new(),
         partitions: Vec::new(),
         max_jobs: max_jobs(file)?,
+        compression_level: compression_level(file)?,
         rules: rules(file),
     };
     let mut check = Check {
@@ -114,6 +119,15 @@ fn max_jobs(file: &Root) -> Result<NonZeroUsize, Fault> {
         return Err(written.fault(format!("{} jobs at once are too many; at most {MOST_JOBS}", written.get())));
     }
     Ok(*written.get())
+}
+
+fn compression_level(file: &Root) -> Result<i32, Fault> {
+    let Some(written) = &file.compression_level else { return Ok(COMPRESSION_LEVEL) };
+    if LEVELS.contains(written.get()) {
+        return Ok(*written.get());
+    }
+    let (least, most) = (LEVELS.start(), LEVELS.end());
+    Err(written.fault(format!("{} is no level of compression; from {least}, fast, to {most}, small", written.get())))
 }
 
 fn file_share(written: &file::FileShare, base: &Path, data_dir: &Path) -> Result<StoreSettings, Fault> {
@@ -251,7 +265,7 @@ impl Check<'_> {
 
     fn source(&mut self, persisted: bool, written: &At<file::Partition>) -> Result<Option<SourceSettings>, Fault> {
         match (&written.get().source, persisted) {
-            (Some(source), true) => self.states.add(self.base, &source.get().directory).map(Some),
+            (Some(source), true) => self.states.add(self.base, source.get()).map(Some),
             (None, false) => Ok(None),
             (None, true) => Err(written.fault("the key `source` is missing: where is the state of this partition?")),
             (Some(source), false) => Err(source.fault("its service has no persisted state, so there is no source")),

@@ -42,7 +42,7 @@ kind = "stateful"
 manifest_version = "2.1"
 partitions = [
   { id = "{1DAAE3F5-7FD6-42E9-B1BA-8C05F873994D}", kind = "Int64Range", low = -9223372036854775808, high = -1, source = { directory = "a" } },
-  { id = "00000000-0000-0000-0000-000000000002", kind = "Int64Range", low = 5, high = 9, source = { directory = "b" } },
+  { id = "00000000-0000-0000-0000-000000000002", kind = "Int64Range", low = 5, high = 9, source = { directory = "b", always_read = true } },
 ]
 [[applications.services]]
 name = "fabric:/App/Front"
@@ -135,7 +135,7 @@ fn a_partition_has_a_source_exactly_when_its_state_is_persisted() {
     let (directory, settings) = settings(SERVICES);
     let base = fs::canonicalize(directory.path()).unwrap();
     let sources: Vec<_> = settings.partitions.iter().map(|hosted| hosted.source.clone()).collect();
-    let at = |name| Some(SourceSettings::Directory(base.join(name)));
+    let at = |name| Some(SourceSettings::Directory { path: base.join(name), always_read: name == "b" });
     assert_eq!(sources, [at("a"), at("b"), None, None]);
 }
 

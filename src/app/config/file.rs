@@ -58,6 +58,8 @@ pub(super) struct Root {
     pub(super) listen: Option<At<String>>,
     /// How many backups run at once, and beside them as many restores, from 1 to 1000. Default: 4.
     pub(super) max_jobs: Option<At<NonZeroUsize>>,
+    /// How hard backups are compressed with zstd, from 1, fast, to 19, small. Default: 1.
+    pub(super) compression_level: Option<At<i32>>,
     /// When backups by schedule begin and how long they may take.
     #[serde(default)]
     pub(super) schedule: Schedule,
@@ -202,6 +204,10 @@ pub(super) enum PartitionKind {
 pub(super) struct Source {
     /// An existing directory; everything in it is the state.
     pub(super) directory: At<PathBuf>,
+    /// Whether an incremental backup reads files too whose length, times and inode are those of the backup before.
+    /// Default: false.
+    #[serde(default)]
+    pub(super) always_read: bool,
 }
 
 /// Where backups are kept: the published fields of a storage, in `snake_case`.

@@ -13,7 +13,7 @@ use std::{
 use super::{
     super::settings::{Settings, SourceSettings},
     fault::Fault,
-    file::At,
+    file::{At, Source},
 };
 use crate::storage::StoreSettings;
 
@@ -23,7 +23,8 @@ pub(super) struct StateDirectories(Vec<(PathBuf, Range<usize>)>);
 
 impl StateDirectories {
     /// Accepts the directory of one more state, if it shares nothing with the earlier ones.
-    pub(super) fn add(&mut self, base: &Path, directory: &At<PathBuf>) -> Result<SourceSettings, Fault> {
+    pub(super) fn add(&mut self, base: &Path, source: &Source) -> Result<SourceSettings, Fault> {
+        let directory = &source.directory;
         let path = state(base, directory)?;
         let real = resolve(&path);
         if let Some((other, span)) = self.0.iter().find(|(other, _)| overlap(&real, other)) {
@@ -32,7 +33,7 @@ impl StateDirectories {
             return Err(directory.fault(message).with_other(span.clone()));
         }
         self.0.push((real.clone(), directory.span()));
-        Ok(SourceSettings::Directory(real))
+        Ok(SourceSettings::Directory { path: real, always_read: source.always_read })
     }
 
     /// Holds every state apart from what this node writes.

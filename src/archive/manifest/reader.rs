@@ -5,7 +5,9 @@ use std::io::BufReader;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Frame, Item, LONGEST_TEXT, MAGIC, MOST_MEMBERS, Member, Stored, WINDOW_LOG, kind, tag};
+use super::{
+    Frame, Item, LONGEST_TEXT, MAGIC, MOST_MEMBERS, Member, Stored, VERSION, WINDOW_LOG, WITHOUT_STAMPS, kind, tag,
+};
 use crate::archive::{
     block::{BlockHash, BlockSize, longest_frame},
     order::{Order, OrderError},
@@ -16,9 +18,12 @@ use crate::domain::{Entry, EntryKind, Location, PathError, TreePath};
 /// Why bytes are no manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// Not a manifest, or not of a version we read.
-    #[error("the manifest does not start as version 1 does")]
+    /// Not a manifest.
+    #[error("it does not start as a manifest does")]
     Magic,
+    /// Written by a program newer than this one.
+    #[error("the manifest has version {0}, and this program reads versions 1 and 2: a newer one is needed")]
+    Version(u8),
     /// A value that cannot be.
     #[error("the manifest has an impossible {0}")]
     Value(&'static str),
@@ -49,6 +54,8 @@ pub struct Items {
     order: Order,
     block_size: BlockSize,
     members: u32,
+    has_stamps: bool,
+    stamp: u64,
     path: Vec<u8>,
     mtime: i64,
     frame: Frame,
@@ -62,7 +69,7 @@ pub struct Items {
 impl Manifest {
     /// Reads the header of a compressed manifest.
     pub fn read(compressed: Bytes) -> Result<Self, ManifestError> {
-        let (_, block_size, members) = open(compressed.clone())?;
+        let Opened { block_size, members, .. } = open(compressed.clone())?;
         Ok(Self { compressed, block_size, members })
     }
 
@@ -78,25 +85,48 @@ impl Manifest {
 
     /// Everything in it, from the start.
     pub fn items(&self) -> Result<Items, ManifestError> {
-        let (input, block_size, members) = open(self.compressed.clone())?;
-        let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
-        let (path, order, frame) = (Vec::new(), Order::default(), Frame::default());
-        let input = Some(input);
-        Ok(Items { input, order, block_size, members, path, mtime: 0, frame, place: 0, offset: 0, len: 0, entries: 0 })
+        let Opened { input, version, block_size, members } = open(self.compressed.clone())?;
+        Ok(Items {
+            input: Some(input),
+            order: Order::default(),
+            block_size,
+            members: u32::try_from(members.len()).unwrap_or(u32::MAX),
+            has_stamps: version > WITHOUT_STAMPS,
+            stamp: 0,
+            path: Vec::new(),
+            mtime: 0,
+            frame: Frame::default(),
+            place: 0,
+            offset: 0,
+            len: 0,
+            entries: 0,
+        })
     }
 }
 
-fn open(compressed: Bytes) -> Result<(Stream, BlockSize, Vec<Member>), ManifestError> {
+/// A manifest after its header.
+struct Opened {
+    input: Stream,
+    version: u8,
+    block_size: BlockSize,
+    members: Vec<Member>,
+}
+
+fn open(compressed: Bytes) -> Result<Opened, ManifestError> {
     let mut zstd = zstd::Decoder::with_buffer(std::io::Cursor::new(compressed)).map_err(WireError::Stream)?;
     zstd.window_log_max(WINDOW_LOG).map_err(WireError::Stream)?;
     let mut input = Input::new(BufReader::with_capacity(1 << 16, zstd));
     if input.array()? != MAGIC {
         return Err(ManifestError::Magic);
     }
+    let version = input.byte()?;
+    if !(WITHOUT_STAMPS..=VERSION).contains(&version) {
+        return Err(ManifestError::Version(version));
+    }
     let block_size = BlockSize::from_log(input.byte()?).ok_or(ManifestError::Value("block size"))?;
     let count = input.varint32(MOST_MEMBERS)?;
     let members = (0..count).map(|_| member(&mut input)).collect::<Result<_, _>>()?;
-    Ok((input, block_size, members))
+    Ok(Opened { input, version, block_size, members })
 }
 
 fn member(input: &mut Stream) -> Result<Member, ManifestError> {
@@ -119,6 +149,11 @@ impl Iterator for Items {
 }
 
 impl Items {
+    /// The stamp of the entry that came last, if it is a file whose writer gave it one; otherwise 0.
+    pub fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
     fn entry(&mut self, input: &mut Stream) -> Result<Option<Item>, ManifestError> {
         let kind = input.byte()?;
         if kind == kind::END {
@@ -129,6 +164,10 @@ impl Items {
         self.mtime = self.mtime.wrapping_add(input.signed()?);
         let mtime_ns = input.varint32(999_999_999)?;
         let kind = read_kind(kind, input)?;
+        self.stamp = match kind {
+            EntryKind::File { .. } if self.has_stamps => u64::from_le_bytes(input.array()?),
+            _ => 0,
+        };
         (self.offset, self.len) = (0, if let EntryKind::File { len } = kind { len } else { 0 });
         let entry = Entry { path, kind, mode, mtime_s: self.mtime, mtime_ns };
         self.order.admit(&entry)?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Frame, MAGIC, Member, Stored, WINDOW_LOG, kind, tag};
+use super::{Frame, MAGIC, Member, Stored, VERSION, WINDOW_LOG, kind, tag};
 use crate::archive::{
     block::BlockSize,
     wire::{put_bytes, put_signed, put_varint},
@@ -35,21 +35,25 @@ impl ManifestWriter {
         Ok(Self { out, scratch, path, mtime: 0, frame, place: 0, holes: 0, entries: 0 })
     }
 
-    pub(in crate::archive) fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+    /// The next entry, and its stamp if it is a file that has one.
+    pub(in crate::archive) fn entry(&mut self, entry: &Entry, stamp: u64) -> io::Result<()> {
         self.put_holes();
         self.put_attributes(entry);
         match &entry.kind {
             EntryKind::Directory => {}
-            EntryKind::File { len } => put_varint(&mut self.scratch, *len),
+            EntryKind::File { len } => {
+                put_varint(&mut self.scratch, *len);
+                self.scratch.extend(stamp.to_le_bytes());
+            }
             EntryKind::Symlink { target } => put_bytes(&mut self.scratch, target.as_bytes()),
         }
         self.entries += 1;
         self.flush()
     }
 
-    /// The next block of the file is zero.
-    pub(in crate::archive) fn hole(&mut self) {
-        self.holes += 1;
+    /// The next so many blocks of the file are zero.
+    pub(in crate::archive) fn holes(&mut self, blocks: u64) {
+        self.holes += blocks;
     }
 
     /// The next `len` bytes of the file are stored.
@@ -120,6 +124,7 @@ impl ManifestWriter {
 
 fn header(block_size: BlockSize, members: &[Member]) -> Vec<u8> {
     let mut header = MAGIC.to_vec();
+    header.push(VERSION);
     header.push(block_size.log());
     put_varint(&mut header, members.len() as u64);
     for member in members {

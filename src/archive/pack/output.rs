@@ -1,0 +1,134 @@
+//! What every backup's zip has: the manifest, which grows beside the entries and ends them, and the tally of it all.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use super::{MANIFEST, PackError, Packed, Packing};
+use crate::{
+    archive::{
+        block::BlockSize,
+        manifest::{Frame, Item, ManifestWriter, Member},
+        zip::ZipWriter,
+    },
+    job::Meter,
+};
+
+/// bsdtar misses the end of an entry whose last bytes fill its buffer of this size. Something must follow them; it may
+/// be empty. (Seen with libarchive 3.6.2; 7-Zip needs none of it and does not mind.)
+const EXTRACTORS_BUFFER: u64 = 256 << 10;
+/// A zstd frame of no bytes: magic number, "one segment of length 0", one last raw block of length 0.
+const EMPTY_FRAME: [u8; 9] = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00];
+
+pub(super) struct Output<W> {
+    pub(super) zip: ZipWriter<W>,
+    pub(super) manifest: ManifestWriter,
+    pub(super) block_size: BlockSize,
+    pub(super) meter: Arc<Meter>,
+    plain_bytes: u64,
+    stored_bytes: u64,
+    files: u64,
+}
+
+impl<W: Write> Output<W> {
+    pub(super) fn new(out: W, packing: &Packing, meter: Arc<Meter>) -> Result<Self, PackError> {
+        let members: &[Member] = packing.base.as_ref().map_or(&[], |base| base.members());
+        Ok(Self {
+            zip: ZipWriter::new(out).map_err(PackError::Start)?,
+            manifest: ManifestWriter::new(packing.block_size, members).map_err(PackError::Start)?,
+            block_size: packing.block_size,
+            meter,
+            plain_bytes: 0,
+            stored_bytes: 0,
+            files: 0,
+        })
+    }
+
+    /// Writes a frame into the entry that is open.
+    pub(super) fn frame(&mut self, packed: &[u8]) -> io::Result<Frame> {
+        let len = u32::try_from(packed.len()).map_err(io::Error::other)?;
+        let frame = Frame { member: 0, offset: self.zip.offset(), len };
+        self.zip.data(packed)?;
+        self.stored_bytes += u64::from(len);
+        self.meter.stored(len.into());
+        Ok(frame)
+    }
+
+    /// Ends the entry that is open, of so many plain bytes.
+    pub(super) fn end_frames(&mut self, crc: u32, plain: u64) -> io::Result<()> {
+        if plain > 0 && plain.is_multiple_of(EXTRACTORS_BUFFER) {
+            self.zip.data(&EMPTY_FRAME)?;
+        }
+        self.zip.finish_entry(crc, plain)
+    }
+
+    /// Notes a block or hole of the file that was listed last.
+    pub(super) fn content(&mut self, content: &Item) -> io::Result<()> {
+        match content {
+            Item::Block { len, stored, .. } => self.manifest.block(stored, *len),
+            Item::Hole { len, .. } => {
+                self.manifest.holes(len.div_ceil(self.block_size.bytes().into()));
+                Ok(())
+            }
+            Item::Entry(_) => Ok(()),
+        }
+    }
+
+    /// So many bytes of files are done.
+    pub(super) fn processed(&mut self, bytes: u64) {
+        self.plain_bytes += bytes;
+        self.meter.processed(bytes);
+    }
+
+    /// A file is done.
+    pub(super) fn file(&mut self) {
+        self.files += 1;
+        self.meter.file();
+    }
+
+    /// Writes the manifest and ends the zip.
+    pub(super) fn finish(mut self) -> Result<(Packed, W), PackError> {
+        let write = |source| PackError::Write { path: MANIFEST.to_owned(), source };
+        let manifest = self.manifest.finish().map_err(write)?;
+        let manifest_offset = put_manifest(&mut self.zip, &manifest).map_err(write)?;
+        let (out, zip_len) = self.zip.finish().map_err(write)?;
+        let packed = Packed {
+            zip_len,
+            manifest_offset,
+            manifest_len: manifest.len() as u64,
+            manifest_hash: *blake3::hash(&manifest).as_bytes(),
+            plain_bytes: self.plain_bytes,
+            stored_bytes: self.stored_bytes,
+            files: self.files,
+            block_size: self.block_size,
+        };
+        Ok((packed, out))
+    }
+}
+
+/// Writes the manifest's entry; answers where its compressed bytes start.
+fn put_manifest<W: Write>(zip: &mut ZipWriter<W>, manifest: &[u8]) -> io::Result<u64> {
+    zip.start_own(MANIFEST, 0)?;
+    let offset = zip.offset();
+    zip.data(manifest)?;
+    let mut plain = Checksum::default();
+    let len = io::copy(&mut zstd::Decoder::new(manifest)?, &mut plain)?;
+    zip.finish_entry(plain.0.finalize(), len)?;
+    Ok(offset)
+}
+
+/// The CRC that a zip wants of its plain bytes.
+#[derive(Default)]
+struct Checksum(crc32fast::Hasher);
+
+impl Write for Checksum {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
