@@ -107,6 +107,11 @@ impl Decompressor {
         self.zstd.decompress_to_buffer(frame, &mut self.plain).map(|_| ())
     }
 
+    /// The frame unpacked last.
+    pub(super) fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+
     /// The block at `place` of the frame unpacked last, if it is all there and its hash is this one.
     pub(super) fn block(&self, place: u32, len: u32, hash: BlockHash) -> Option<&[u8]> {
         let start = place as usize;

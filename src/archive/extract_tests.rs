@@ -26,7 +26,7 @@ async fn open(storage: &Storage, metadata: &Metadata) -> Archive {
 #[tokio::test]
 async fn what_was_backed_up_comes_back_and_holes_are_not_written() {
     let (storage, metadata) = backup(sample()).await;
-    let sink = open(&storage, &metadata).await.extract(MemorySink::default()).await.unwrap();
+    let sink = open(&storage, &metadata).await.extract(MemorySink::default(), Arc::default()).await.unwrap();
     assert!(sink.tree() == sample());
     let sparse = 2 * (64 << 10) + 77; // two blocks of text and a last one that is no hole
     assert_eq!(sink.written(), 100 + (12 << 20) + 3 + sparse + 7);
@@ -35,7 +35,7 @@ async fn what_was_backed_up_comes_back_and_holes_are_not_written() {
 #[tokio::test]
 async fn an_empty_state_comes_back() {
     let (storage, metadata) = backup(vec![]).await;
-    let sink = open(&storage, &metadata).await.extract(MemorySink::default()).await.unwrap();
+    let sink = open(&storage, &metadata).await.extract(MemorySink::default(), Arc::default()).await.unwrap();
     assert_eq!(sink.tree(), []);
 }
 
@@ -45,7 +45,7 @@ async fn many_small_files_are_fetched_together() {
     let (storage, metadata) = backup(tree.clone()).await;
     let calls = Faults::new(vec![]);
     let archive = open(&storage.observed(calls.clone()), &metadata).await;
-    let sink = archive.extract(MemorySink::default()).await.unwrap();
+    let sink = archive.extract(MemorySink::default(), Arc::default()).await.unwrap();
     assert!(sink.tree() == tree);
     let verbs: Vec<_> = calls.calls().into_iter().map(|call| call.verb).collect();
     // The commit record, the length of the zip, the manifest, and the 4 MB of all files in one.
@@ -63,7 +63,9 @@ async fn files_of_every_length_around_a_block_and_a_frame_come_back() {
     let cases = lengths.iter().flat_map(|len| (0..3).map(|kind| (*len, kind)));
     let tree: Tree = cases.map(|(len, kind)| file(&format!("{len:08} {kind}"), fill(len, kind))).collect();
     let (storage, metadata) = backup(tree.clone()).await;
-    assert!(open(&storage, &metadata).await.extract(MemorySink::default()).await.unwrap().tree() == tree);
+    assert!(
+        open(&storage, &metadata).await.extract(MemorySink::default(), Arc::default()).await.unwrap().tree() == tree
+    );
 }
 
 #[tokio::test]
@@ -75,7 +77,7 @@ async fn blocks_larger_than_a_frame_usually_is_come_back() {
     let (entry, plain) = file("f", content.clone());
     let pack = move |packer: &mut Packer<Upload>| packer.entry(&entry, &mut plain.as_slice());
     let metadata = stage::<PackError, _>(&storage, draft, Arc::default(), pack).await.unwrap().commit().await.unwrap();
-    let sink = open(&storage, &metadata).await.extract(MemorySink::default()).await.unwrap();
+    let sink = open(&storage, &metadata).await.extract(MemorySink::default(), Arc::default()).await.unwrap();
     assert!(sink.tree() == [file("f", content)]);
 }
 
@@ -92,7 +94,7 @@ async fn restore_with_flipped_bit(at: u64) -> Result<MemorySink, ExtractError<st
     let mut zip = storage.get(&key).await.unwrap().to_vec();
     zip[usize::try_from(at).unwrap()] ^= 4;
     replace(&storage, &key, zip).await;
-    Archive::open(&storage, &metadata.point.location).await?.extract(MemorySink::default()).await
+    Archive::open(&storage, &metadata.point.location).await?.extract(MemorySink::default(), Arc::default()).await
 }
 
 /// The places of the first, a middle and the last block, with their files and offsets.
@@ -164,7 +166,7 @@ async fn damaged_objects_are_told_apart() {
     assert!(matches!(gone, ReadError::NotFound { .. }), "{gone}");
     assert_eq!(gone.code(), FailureCode::NotFound);
     replace(&storage, &keys.metadata, record.to_vec()).await;
-    open(&storage, &metadata).await.extract(MemorySink::default()).await.unwrap();
+    open(&storage, &metadata).await.extract(MemorySink::default(), Arc::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -183,10 +185,10 @@ async fn a_zip_that_goes_away_or_gets_shorter_meanwhile_is_told() {
     let key = Keys::of(&metadata.point.location).unwrap().zip;
     let zip = storage.get(&key).await.unwrap();
     replace(&storage, &key, zip[..zip.len() / 2].to_vec()).await;
-    let error = archive.extract(MemorySink::default()).await.map(drop).unwrap_err();
+    let error = archive.extract(MemorySink::default(), Arc::default()).await.map(drop).unwrap_err();
     assert!(matches!(&error, ExtractError::Damaged { file, .. } if file == "noise"), "{error}");
     storage.delete(&key).await.unwrap();
-    let error = archive.extract(MemorySink::default()).await.map(drop).unwrap_err();
+    let error = archive.extract(MemorySink::default(), Arc::default()).await.map(drop).unwrap_err();
     assert!(matches!(error, ExtractError::Read(ReadError::Missing(_))), "{error}");
 }
 
@@ -197,7 +199,7 @@ async fn a_storage_that_fails_half_way_is_named() {
     let fault = Fault { verb: Verb::GetRange, key_contains: ".zip", nth: 3, moment: Moment::Before, verdict };
     let faults = Faults::new(vec![fault]);
     let archive = open(&storage.observed(faults.clone()), &metadata).await;
-    let error = archive.extract(MemorySink::default()).await.map(drop).unwrap_err();
+    let error = archive.extract(MemorySink::default(), Arc::default()).await.map(drop).unwrap_err();
     assert!(faults.unfired().is_empty());
     assert_eq!(error.code(|never| match *never {}), FailureCode::Unreachable, "{error}");
 }
@@ -221,7 +223,7 @@ struct Nothing;
 impl SinkFile for Nothing {
     type Error = std::io::Error;
 
-    fn write_at(&mut self, _: u64, _: &[u8]) -> Result<(), Self::Error> {
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<(), Self::Error> {
         Ok(())
     }
 
@@ -242,6 +244,10 @@ impl Sink for Stubborn {
         self.directory(entry)
     }
 
+    fn complete(&mut self, entry: &Entry) -> Result<(), Self::Error> {
+        self.directory(entry)
+    }
+
     fn file(&mut self, _: &Entry) -> Result<Nothing, Self::Error> {
         self.files += 1;
         let _ = self.reached.try_send(());
@@ -258,7 +264,7 @@ async fn a_sink_that_fails_ends_the_restore_with_its_error() {
     let (reached, _keep) = tokio::sync::mpsc::channel(1);
     let (dropped, is_dropped) = tokio::sync::oneshot::channel();
     let sink = Stubborn { reached, go_on: None, dropped: Some(dropped), files: 0 };
-    let error = open(&storage, &metadata).await.extract(sink).await.map(drop).unwrap_err();
+    let error = open(&storage, &metadata).await.extract(sink, Arc::default()).await.map(drop).unwrap_err();
     assert!(matches!(&error, ExtractError::Sink(error) if error.to_string() == "disk full"), "{error}");
     assert_eq!(is_dropped.await.unwrap(), 1);
 }
@@ -273,7 +279,7 @@ async fn dropping_the_future_ends_the_restore_and_gives_the_sink_up() {
     let sink = Stubborn { reached, go_on: Some(wait), dropped: Some(dropped), files: 0 };
     let task = tokio::spawn({
         let archive = open(&storage, &metadata).await;
-        async move { archive.extract(sink).await.map(drop) }
+        async move { archive.extract(sink, Arc::default()).await.map(drop) }
     });
     is_reached.recv().await.unwrap();
     task.abort();

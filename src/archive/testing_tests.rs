@@ -117,8 +117,11 @@ pub(super) struct MemorySink {
 }
 
 impl MemorySink {
+    /// In the order of a walk: files are finished in any.
     pub(super) fn tree(&self) -> Tree {
-        self.tree.lock().unwrap().clone()
+        let mut tree = self.tree.lock().unwrap().clone();
+        tree.sort_by(|(a, _), (b, _)| a.path.as_str().split('/').cmp(b.path.as_str().split('/')));
+        tree
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -142,13 +145,20 @@ impl Sink for MemorySink {
     fn file(&mut self, entry: &Entry) -> Result<MemoryFile, Infallible> {
         let EntryKind::File { len } = entry.kind else { panic!("no file: {entry:?}") };
         let content = vec![0; usize::try_from(len).unwrap()];
-        Ok(MemoryFile { entry: entry.clone(), content, tree: self.tree.clone(), written: self.written.clone() })
+        let (tree, written) = (self.tree.clone(), self.written.clone());
+        Ok(MemoryFile { entry: entry.clone(), content: content.into(), tree, written })
+    }
+
+    fn complete(&mut self, entry: &Entry) -> Result<(), Infallible> {
+        let tree = self.tree.lock().unwrap();
+        assert!(tree.iter().any(|(made, _)| made == entry), "{entry:?} was never made");
+        Ok(())
     }
 }
 
 pub(super) struct MemoryFile {
     entry: Entry,
-    content: Vec<u8>,
+    content: std::sync::Mutex<Vec<u8>>,
     tree: std::sync::Arc<std::sync::Mutex<Tree>>,
     written: std::sync::Arc<AtomicU64>,
 }
@@ -156,14 +166,14 @@ pub(super) struct MemoryFile {
 impl SinkFile for MemoryFile {
     type Error = Infallible;
 
-    fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<(), Infallible> {
-        self.content[usize::try_from(offset).unwrap()..][..data.len()].copy_from_slice(data);
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), Infallible> {
+        self.content.lock().unwrap()[usize::try_from(offset).unwrap()..][..data.len()].copy_from_slice(data);
         self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
     fn finish(self) -> Result<(), Infallible> {
-        self.tree.lock().unwrap().push((self.entry, self.content));
+        self.tree.lock().unwrap().push((self.entry, self.content.into_inner().unwrap()));
         Ok(())
     }
 }

@@ -1,16 +1,32 @@
-//! Plans what is fetched to restore: neighbouring frames are read together, in the order they are needed.
+//! Plans what is fetched to restore: which frames are read together, and what is done with them.
 //!
-//! Pure. Every frame lies in the window that was opened last before the frame is needed, so whoever takes the windows in
-//! order never goes back.
+//! Pure. In a chain a file's blocks alternate between its members, so each region that is being read has a window of its
+//! own, open beside the others: interleaving costs no requests. A frame is in the window of every step that needs it, and
+//! steps that need it while that window is open share it. A frame that is needed again later is fetched and unpacked
+//! again: to remember frames would take memory that grows with the state, and what it costs is bounded, at most one
+//! frame for one block.
+//!
+//! What is open is bounded too: steps, whatever the number of members, and folders, each of which is a descriptor in the
+//! end. When there is too much, the window that was opened first goes. So each window that is handed on is fetched as it
+//! is, and their order means nothing.
 
-use std::ops::Range;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 
-use super::manifest::{Frame, Item, Items};
+use super::manifest::Frame;
 
 /// The most that is fetched at once, unless a single frame is larger.
-const MOST: u64 = 4 << 20;
+pub(super) const MOST: u64 = 4 << 20;
 /// Less than this between two frames is fetched along: a second request costs more.
-const GAP: u64 = 128 << 10;
+pub(super) const GAP: u64 = 128 << 10;
+/// The most plain bytes that are made of one window: it is one thread's work.
+const PLAIN: u64 = 16 << 20;
+/// How many steps all open windows have together.
+const STEPS: usize = 4096;
+/// How many folders one window has, and all open windows together.
+const FOLDERS: (usize, usize) = (32, 128);
 
 /// A range of one zip that is fetched at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,24 +42,18 @@ impl Window {
         Self { member: frame.member, range: frame.offset..end(frame) }
     }
 
-    pub(super) fn holds(&self, frame: Frame) -> bool {
-        self.member == frame.member && self.range.start <= frame.offset && end(frame) <= self.range.end
-    }
-
     /// The frame's part of the bytes that were fetched; none if they are too few.
     pub(super) fn part<'a>(&self, bytes: &'a [u8], frame: Frame) -> Option<&'a [u8]> {
         let start = usize::try_from(frame.offset.checked_sub(self.range.start)?).ok()?;
         bytes.get(start..start.checked_add(frame.len as usize)?)
     }
 
-    /// Grows to hold the frame too, if that is worth it.
-    fn admit(&mut self, frame: Frame) -> bool {
-        let near = self.range.end..=self.range.end.saturating_add(GAP);
-        let small = end(frame) <= self.range.start.saturating_add(MOST);
-        if self.member == frame.member && near.contains(&frame.offset) && small {
-            self.range.end = end(frame);
-        }
-        self.holds(frame)
+    /// Where it would end if it held the frame too; none if that is not worth it.
+    fn grown(&self, frame: Frame) -> Option<u64> {
+        let near = self.member == frame.member
+            && (self.range.start..=self.range.end.saturating_add(GAP)).contains(&frame.offset);
+        let grown = end(frame).max(self.range.end);
+        (near && (grown == self.range.end || grown - self.range.start <= MOST)).then_some(grown)
     }
 }
 
@@ -51,82 +61,117 @@ fn end(frame: Frame) -> u64 {
     frame.offset.saturating_add(frame.len.into())
 }
 
-/// The windows of a manifest, in order. An error in the manifest ends them: whoever needs the next one reads it too.
-pub(super) struct Windows {
-    items: Items,
-    open: Option<Window>,
+/// What is done with a frame once it is there.
+pub(super) trait Step {
+    /// The frame it needs.
+    fn frame(&self) -> Frame;
+    /// How many bytes come of it.
+    fn plain(&self) -> u64;
+    /// Which directory it writes in; steps of one directory follow each other.
+    fn folder(&self) -> u64;
 }
 
-impl Windows {
-    pub(super) fn new(items: Items) -> Self {
-        Self { items, open: None }
+/// A window, and what is done with its frames.
+#[derive(Debug)]
+pub(super) struct Batch<S> {
+    pub(super) window: Window,
+    /// In the order in which they were planned.
+    pub(super) steps: Vec<S>,
+    plain: u64,
+    /// How many folders, and the last of them.
+    folders: (usize, u64),
+    /// Which batch it is, counted as they were opened.
+    born: u64,
+}
+
+/// Groups steps into batches.
+pub(super) struct Planner<S> {
+    /// By where their windows start.
+    open: BTreeMap<(u32, u64), Batch<S>>,
+    /// Where they start, in the order in which they were opened.
+    ages: BTreeMap<u64, (u32, u64)>,
+    ready: VecDeque<Batch<S>>,
+    steps: usize,
+    folders: usize,
+    born: u64,
+}
+
+impl<S: Step> Planner<S> {
+    pub(super) fn new() -> Self {
+        Self { open: BTreeMap::new(), ages: BTreeMap::new(), ready: VecDeque::new(), steps: 0, folders: 0, born: 0 }
     }
-}
 
-impl Iterator for Windows {
-    type Item = Window;
-
-    fn next(&mut self) -> Option<Window> {
-        while let Some(Ok(item)) = self.items.next() {
-            let Item::Block { stored, .. } = item else { continue };
-            let open = self.open.get_or_insert_with(|| Window::of(stored.frame));
-            if !open.admit(stored.frame) {
-                return Some(std::mem::replace(open, Window::of(stored.frame)));
-            }
+    /// Plans a step.
+    pub(super) fn add(&mut self, step: S) {
+        match self.nearest(step.frame()) {
+            Some(at) => self.join(at, step),
+            None => self.open(step),
         }
-        self.open.take()
+        while self.steps > STEPS || self.folders > FOLDERS.1 {
+            self.close_oldest();
+        }
+    }
+
+    /// No steps follow: everything is ready.
+    pub(super) fn end(&mut self) {
+        while !self.open.is_empty() {
+            self.close_oldest();
+        }
+    }
+
+    /// The next batch that is complete.
+    pub(super) fn take(&mut self) -> Option<Batch<S>> {
+        self.ready.pop_front()
+    }
+
+    /// The open window that starts at the frame or closest before it.
+    fn nearest(&self, frame: Frame) -> Option<(u32, u64)> {
+        let (at, batch) = self.open.range(..=(frame.member, frame.offset)).next_back()?;
+        (batch.window.range.end.saturating_add(GAP) >= frame.offset && at.0 == frame.member).then_some(*at)
+    }
+
+    /// Adds a step to the window there, or closes that if it would be too much.
+    fn join(&mut self, at: (u32, u64), step: S) {
+        let Some(batch) = self.open.get_mut(&at) else { return };
+        let new = batch.folders.1 != step.folder();
+        let fits = batch.plain + step.plain() <= PLAIN && batch.folders.0 + usize::from(new) <= FOLDERS.0;
+        let Some(end) = batch.window.grown(step.frame()).filter(|_| fits) else {
+            self.close(at);
+            return self.open(step);
+        };
+        batch.window.range.end = end;
+        batch.plain += step.plain();
+        batch.folders = (batch.folders.0 + usize::from(new), step.folder());
+        batch.steps.push(step);
+        self.steps += 1;
+        self.folders += usize::from(new);
+    }
+
+    fn open(&mut self, step: S) {
+        let (window, plain, folders, born) = (Window::of(step.frame()), step.plain(), (1, step.folder()), self.born);
+        let at = (window.member, window.range.start);
+        self.born += 1;
+        self.steps += 1;
+        self.folders += 1;
+        self.ages.insert(born, at);
+        self.open.insert(at, Batch { window, steps: vec![step], plain, folders, born });
+    }
+
+    fn close_oldest(&mut self) {
+        if let Some((_, at)) = self.ages.pop_first() {
+            self.close(at);
+        }
+    }
+
+    fn close(&mut self, at: (u32, u64)) {
+        let Some(batch) = self.open.remove(&at) else { return };
+        self.ages.remove(&batch.born);
+        self.steps -= batch.steps.len();
+        self.folders -= batch.folders.0;
+        self.ready.push_back(batch);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{GAP, MOST, Window, Windows};
-    use crate::{
-        archive::{
-            block::{BlockHash, BlockSize},
-            manifest::{Frame, Manifest, ManifestWriter, Member, Stored},
-        },
-        domain::{Entry, EntryKind, Location, TreePath},
-    };
-
-    /// The windows of a file with one block in each of these frames.
-    fn plan(frames: &[(u32, u64, u32)]) -> Vec<(u32, u64, u64)> {
-        let size = BlockSize::for_state(0);
-        let member = Member { id: uuid::Uuid::nil(), location: Location("a.zip".into()), zip_len: 1 };
-        let mut writer = ManifestWriter::new(size, &[member]).unwrap();
-        let kind = EntryKind::File { len: frames.len() as u64 * u64::from(size.bytes()) };
-        let path = TreePath::parse("f").unwrap();
-        writer.entry(&Entry { path, kind, mode: 0, mtime_s: 0, mtime_ns: 0 }, 0).unwrap();
-        for &(member, offset, len) in frames {
-            let stored = Stored { hash: BlockHash([0; 32]), frame: Frame { member, offset, len }, place: 0 };
-            writer.block(&stored, size.bytes()).unwrap();
-        }
-        let manifest = Manifest::read(writer.finish().unwrap().into()).unwrap();
-        Windows::new(manifest.items().unwrap()).map(|w: Window| (w.member, w.range.start, w.range.end)).collect()
-    }
-
-    #[test]
-    fn neighbours_are_read_together() {
-        assert_eq!(plan(&[(0, 10, 5), (0, 15, 5), (0, 20 + GAP, 5)]), [(0, 10, 25 + GAP)]);
-    }
-
-    #[test]
-    fn what_is_far_behind_or_in_another_zip_is_read_apart() {
-        assert_eq!(plan(&[(0, 10, 5), (0, 16 + GAP, 5)]), [(0, 10, 15), (0, 16 + GAP, 21 + GAP)]);
-        assert_eq!(plan(&[(0, 10, 5), (0, 0, 5)]), [(0, 10, 15), (0, 0, 5)]);
-        assert_eq!(plan(&[(0, 10, 5), (1, 15, 5)]), [(0, 10, 15), (1, 15, 20)]);
-    }
-
-    #[test]
-    fn a_frame_that_is_at_hand_is_not_read_again() {
-        assert_eq!(plan(&[(0, 10, 5), (0, 15, 5), (0, 10, 5), (0, 20, 1)]), [(0, 10, 21)]);
-    }
-
-    #[test]
-    fn a_window_has_a_largest_size() {
-        let mib = 1 << 20;
-        let frames: Vec<_> = (0..9).map(|n| (0, u64::from(n * mib), mib)).collect();
-        assert_eq!(plan(&frames), [(0, 0, MOST), (0, MOST, 2 * MOST), (0, 2 * MOST, 2 * MOST + u64::from(mib))]);
-        assert_eq!(plan(&[]), []);
-    }
-}
+#[path = "windows_tests.rs"]
+mod tests;

@@ -116,7 +116,7 @@ async fn a_commit_whose_answer_was_lost_is_recognised() {
         let metadata = staged.commit().await.unwrap();
         assert!(faults.unfired().is_empty());
         let archive = Archive::open(&storage, &metadata.point.location).await.unwrap();
-        archive.extract(MemorySink::default()).await.unwrap();
+        archive.extract(MemorySink::default(), std::sync::Arc::default()).await.unwrap();
     }
 }
 

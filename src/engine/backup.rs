@@ -17,7 +17,7 @@ use super::{
 use crate::{
     archive::{self, Draft, PackError, Packer, Packing, Place, Staged, Storage, Upload, WriteError},
     domain::{BackupPoint, DataLoss, EntryKind, Failure, FailureCode, Location, PartitionId, words},
-    job::{BackupJob, Event, Meter, State},
+    job::{BackupJob, Event, State},
     ledger::{LedgerError, PartitionRecord, Wrote},
     source::{Snapshot, SourceError},
 };
@@ -158,7 +158,7 @@ impl Engine {
         }
         let run = Run::of(hosted.partition.id, job);
         let record = self.note_attempt(run, &location, &left_out, snapshot.entries() > 0).await?;
-        let meter = Arc::new(Meter::default());
+        let meter = self.meters.of(job.id);
         meter.begin(snapshot.files(), snapshot.bytes());
         let packing = Packing { level: self.compression_level, ..Base::packing(base, snapshot.bytes(), job) };
         let draft = Draft {

@@ -357,12 +357,15 @@ fn swap_in(from: &Source, to: &Source, job: Uuid, sealed: &mut bool) -> Option<(
             EntryKind::File { .. } => {
                 let mut bytes = Vec::new();
                 snapshot.open(&entry).unwrap().read_to_end(&mut bytes).unwrap();
-                let mut file = staging.file(&entry).ok()?;
+                let file = staging.file(&entry).ok()?;
                 file.write_at(0, &bytes).ok()?;
                 file.finish().ok()?;
             }
             _ => staging.directory(&entry).ok()?,
         }
+    }
+    for entry in snapshot.walk().map(Result::unwrap).filter(|entry| entry.kind == EntryKind::Directory) {
+        staging.complete(&entry).ok()?;
     }
     let tree = staging.seal().ok()?;
     *sealed = true;

@@ -72,7 +72,8 @@ impl Engine {
                 format!("another backup lies at '{}' than when the restore was accepted", archive.point().location);
             return Err(End::Failed(Failure::new(FailureCode::Damaged, message)));
         }
-        let Tree { staging, busy } = archive.extract(tree).await.map_err(|e| extract_failed(&e))?;
+        let Tree { staging, busy } =
+            archive.extract(tree, self.meters.of(job.id)).await.map_err(|e| extract_failed(&e))?;
         let (sealed, busy) = blocking(move || (staging.seal(), busy)).await;
         Ok(Prepared { sealed: sealed?, _busy: busy })
     }
@@ -177,13 +178,21 @@ impl Sink for Tree {
     fn file(&mut self, entry: &Entry) -> Result<FileSink, SourceError> {
         self.staging.file(entry)
     }
+
+    fn complete(&mut self, entry: &Entry) -> Result<(), SourceError> {
+        self.staging.complete(entry)
+    }
 }
 
 impl SinkFile for FileSink {
     type Error = SourceError;
 
-    fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<(), SourceError> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), SourceError> {
         self.write_at(offset, data)
+    }
+
+    fn rest(&self) {
+        self.rest();
     }
 
     fn finish(self) -> Result<(), SourceError> {

@@ -56,10 +56,11 @@ impl Place {
             if path == "d/b" {
                 staging.directory(&entry("d", EntryKind::Directory))?;
             }
-            let mut sink = staging.file(&entry(path, EntryKind::File { len: word.len() as u64 }))?;
+            let sink = staging.file(&entry(path, EntryKind::File { len: word.len() as u64 }))?;
             sink.write_at(0, word.as_bytes())?;
             sink.finish()?;
         }
+        staging.complete(&entry("d", EntryKind::Directory))?;
         staging.seal()?.swap()
     }
 

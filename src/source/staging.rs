@@ -1,8 +1,9 @@
 //! The tree that a restore builds, entry by entry, until it can take the state's place.
 //!
 //! Trusts no entry: a parent is a directory that this staging made, opened without following anything, and a name is
-//! made only once. So nothing lands outside, whatever the archive says. Entries come depth first; a directory gets its
-//! attributes as soon as they have left it, so what is remembered is one path and not the whole tree.
+//! made only once. So nothing lands outside, whatever the archive says. Entries come depth first. Files are made when
+//! they are first written to, from any thread; so directories get their attributes only after the last of them, in a
+//! second round of the same order, and what is remembered is one path and not the whole tree.
 //!
 //! Everything is made durable by one `syncfs` when the tree is sealed: a flush per file would cost a journal commit
 //! per file, which adds up in a state of many small ones. It goes through the descriptor opened before the first write,
@@ -19,13 +20,15 @@ use std::{
         unix::fs::FileExt,
     },
     path::Path,
-    sync::Arc,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use rustix::{
     fs::{
-        AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown,
+        AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
         ftruncate, futimens, mkdirat, openat, symlinkat, syncfs, utimensat,
     },
     io::Errno,
@@ -45,13 +48,16 @@ pub struct Staging {
     root_mode: Mode,
     owner: Option<Owner>,
     trail: Trail,
-    made: Made,
+    /// The directory of the last file, and its path.
+    folder: Option<(String, Arc<OwnedFd>)>,
+    left: Left,
+    /// Files and directories that were made and are not complete.
     unfinished: Arc<AtomicUsize>,
 }
 
-/// The directories from the root to where the entries are, made and still without their attributes.
+/// The directories from the root to where the second round is, still without their attributes.
 #[derive(Debug, Default)]
-struct Made {
+struct Left {
     /// The deepest of them.
     path: String,
     attributes: Vec<Attributes>,
@@ -89,14 +95,28 @@ impl Staging {
         let owner = state.filter(|_| geteuid().is_root());
         let owner = owner.map(|stat| (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid)));
         let trail = Trail::start(&root).map_err(|errno| SourceError::io("opening", scratch.annex.shown(), errno))?;
-        Ok(Self { scratch, root, root_mode, owner, trail, made: Made::default(), unfinished: Arc::default() })
+        let (folder, left, unfinished) = (None, Left::default(), Arc::default());
+        Ok(Self { scratch, root, root_mode, owner, trail, folder, left, unfinished })
     }
 
-    /// Makes a directory. Its mode and time come when the entries have left it.
+    /// Makes a directory. Its mode and time come with [`Self::complete`].
     pub fn directory(&mut self, entry: &Entry) -> Result<(), SourceError> {
         let EntryKind::Directory = entry.kind else { return Err(wrong_kind(entry)) };
         self.within(entry, |parent, name| mkdirat(parent, name, Mode::RWXU))?;
-        self.made.add(entry);
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives a directory its mode and time, as soon as what is in it was completed. All directories come again, in the
+    /// same order, after the last file was finished.
+    pub fn complete(&mut self, entry: &Entry) -> Result<(), SourceError> {
+        let EntryKind::Directory = entry.kind else { return Err(wrong_kind(entry)) };
+        let (parent, _) = dirfd::split(entry.path.as_str());
+        self.dress_below(parent)?;
+        if self.left.path != parent {
+            return Err(SourceError::refused(entry.path.as_str(), NO_DIRECTORY));
+        }
+        self.left.add(entry);
         Ok(())
     }
 
@@ -113,14 +133,26 @@ impl Staging {
         })
     }
 
-    /// Makes a file, to be filled.
+    /// A file to be filled. It is made when it is first written to or finished.
     pub fn file(&mut self, entry: &Entry) -> Result<FileSink, SourceError> {
         let EntryKind::File { len } = entry.kind else { return Err(wrong_kind(entry)) };
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = self.within(entry, |parent, name| openat(parent, name, flags, Mode::RUSR | Mode::WUSR))?;
+        let folder = self.folder(entry)?;
         self.unfinished.fetch_add(1, Ordering::Relaxed);
-        let (entry, unfinished) = (entry.clone(), Arc::clone(&self.unfinished));
-        Ok(FileSink { file: file.into(), entry, len, owner: self.owner, unfinished })
+        let (entry, owner, unfinished) = (entry.clone(), self.owner, Arc::clone(&self.unfinished));
+        Ok(FileSink { folder, entry, len, owner, unfinished, reach: AtomicU64::new(0), made: Mutex::default() })
+    }
+
+    /// The directory that is to hold a file. Files of one directory that follow each other share its descriptor.
+    fn folder(&mut self, entry: &Entry) -> Result<Arc<OwnedFd>, SourceError> {
+        let (parent, _) = dirfd::split(entry.path.as_str());
+        if let Some((_, folder)) = self.folder.as_ref().filter(|(path, _)| path == parent) {
+            return Ok(Arc::clone(folder));
+        }
+        self.go(parent, entry)?;
+        let folder = self.trail.dir().try_clone();
+        let folder = folder.map_err(|error| SourceError::io("restoring", entry.path.as_str(), error))?;
+        let (_, folder) = self.folder.insert((parent.to_owned(), Arc::new(folder)));
+        Ok(Arc::clone(folder))
     }
 
     /// Does something in the directory that is to hold an entry.
@@ -131,63 +163,55 @@ impl Staging {
     ) -> Result<T, SourceError> {
         let (parent, name) = dirfd::split(entry.path.as_str());
         self.go(parent, entry)?;
-        step().and_then(|()| act(self.trail.dir(), name)).map_err(|errno| match errno {
-            Errno::EXIST => SourceError::refused(entry.path.as_str(), "the backup holds it twice"),
+        step().and_then(|()| act(self.trail.dir(), name)).map_err(|errno| not_made(entry, errno))
+    }
+
+    fn go(&mut self, parent: &str, entry: &Entry) -> Result<(), SourceError> {
+        self.trail.go(parent).map_err(|errno| match errno {
+            Errno::NOENT => SourceError::refused(entry.path.as_str(), NO_DIRECTORY),
+            Errno::NOTDIR | Errno::LOOP => SourceError::refused(entry.path.as_str(), "what holds it is no directory"),
             errno => SourceError::io("restoring", entry.path.as_str(), errno),
         })
     }
 
-    fn go(&mut self, parent: &str, entry: &Entry) -> Result<(), SourceError> {
-        let is_made = self.made.holds(parent);
-        if is_made {
-            self.dress_below(parent)?;
-        }
-        self.trail.go(parent).map_err(|errno| match errno {
-            Errno::NOENT => SourceError::refused(entry.path.as_str(), "its directory does not come before it"),
-            Errno::NOTDIR | Errno::LOOP => SourceError::refused(entry.path.as_str(), "what holds it is no directory"),
-            errno => SourceError::io("restoring", entry.path.as_str(), errno),
-        })?;
-        let late = || SourceError::refused(entry.path.as_str(), "it comes after its directory was complete");
-        if is_made { Ok(()) } else { Err(late()) }
-    }
-
     /// Gives the last directories and the root their attributes, and makes the whole tree durable.
     pub fn seal(mut self) -> Result<Sealed, SourceError> {
-        if self.unfinished.load(Ordering::Relaxed) > 0 {
-            return Err(SourceError::refused(self.scratch.annex.shown(), "a file was not restored to its end"));
-        }
         self.dress_below("")?;
+        if self.unfinished.load(Ordering::Relaxed) > 0 {
+            return Err(SourceError::refused(self.scratch.annex.shown(), "it was not restored to its end"));
+        }
         let root = own(&self.root, self.owner).and_then(|()| fchmod(&self.root, self.root_mode));
         let durable = root.and_then(|()| step()).and_then(|()| syncfs(&self.root));
         durable.map_err(|errno| SourceError::io("making durable", self.scratch.annex.shown(), errno))?;
         Ok(Sealed(self.scratch))
     }
 
-    /// Gives what the entries have left its attributes, the deepest first.
+    /// Gives what the second round has left its attributes, the deepest first, until nothing but what holds `path` is
+    /// without.
     fn dress_below(&mut self, path: &str) -> Result<(), SourceError> {
-        while self.made.path.len() > path.len() {
+        while !self.left.is_on_the_way_to(path) {
             self.dress_deepest()
-                .map_err(|errno| SourceError::io("restoring the attributes of", self.made.path.as_str(), errno))?;
+                .map_err(|errno| SourceError::io("restoring the attributes of", self.left.path.as_str(), errno))?;
         }
         Ok(())
     }
 
     fn dress_deepest(&mut self) -> Result<(), Errno> {
-        let (parent, name) = dirfd::split(&self.made.path);
+        let (parent, name) = dirfd::split(&self.left.path);
         self.trail.go(parent)?;
         let dir = dirfd::open_dir(self.trail.dir(), name)?;
-        self.made.attributes.pop().map_or(Ok(()), |attributes| attributes.give(&dir, self.owner))?;
+        self.left.attributes.pop().map_or(Ok(()), |attributes| attributes.give(&dir, self.owner))?;
+        self.unfinished.fetch_sub(1, Ordering::Relaxed);
         let above = parent.len();
-        self.made.path.truncate(above);
+        self.left.path.truncate(above);
         Ok(())
     }
 }
 
-impl Made {
-    /// Whether a path is the root or one of these directories.
-    fn holds(&self, path: &str) -> bool {
-        let below = self.path.strip_prefix(path);
-        path.is_empty() || below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+impl Left {
+    fn is_on_the_way_to(&self, path: &str) -> bool {
+        let below = path.strip_prefix(self.path.as_str());
+        self.path.is_empty() || below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 
     fn add(&mut self, entry: &Entry) {
@@ -202,11 +226,23 @@ impl Attributes {
         Self { mode: Mode::from_raw_mode(entry.mode & 0o7777), mtime }
     }
 
-    /// The owner first: giving a file away clears its set-id bits.
+    /// What is right already is not given again: a look costs much less than a change. The owner first: giving a file
+    /// away clears its set-id bits.
     fn give(self, fd: impl AsFd, owner: Option<Owner>) -> Result<(), Errno> {
-        own(&fd, owner)?;
-        fchmod(&fd, self.mode)?;
+        let now = fstat(&fd)?;
+        let foreign = owner.filter(|owner| *owner != (Uid::from_raw(now.st_uid), Gid::from_raw(now.st_gid)));
+        own(&fd, foreign)?;
+        if foreign.is_some() || Mode::from_raw_mode(now.st_mode) != self.mode {
+            fchmod(&fd, self.mode)?;
+        }
         futimens(&fd, &self.times())
+    }
+
+    /// The mode that a file is made with. Until it is complete its owner must be able to write to it.
+    fn at_first(self) -> Mode {
+        let special = Mode::SUID | Mode::SGID | Mode::SVTX;
+        let fits = self.mode.contains(Mode::WUSR) && !self.mode.intersects(special);
+        if fits { self.mode } else { Mode::RUSR | Mode::WUSR }
     }
 
     fn times(self) -> Timestamps {
@@ -234,39 +270,96 @@ impl Drop for Scratch {
     }
 }
 
-/// A file being filled. It must be finished.
+/// A file being filled, by any number of threads. It must be finished.
 #[derive(Debug)]
 pub struct FileSink {
-    file: File,
+    folder: Arc<OwnedFd>,
     entry: Entry,
     len: u64,
     owner: Option<Owner>,
     unfinished: Arc<AtomicUsize>,
+    /// Where the last byte that was written ends.
+    reach: AtomicU64,
+    made: Mutex<Made>,
+}
+
+/// Whether a file is there, and its descriptor while it is written to.
+#[derive(Debug, Default)]
+struct Made {
+    is_there: bool,
+    file: Option<Arc<File>>,
 }
 
 impl FileSink {
     /// Writes where it belongs. In any order, each byte at most once: what is zero, or never written, becomes a hole.
-    pub fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<(), SourceError> {
-        if offset.checked_add(data.len() as u64).is_none_or(|end| end > self.len) {
+    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), SourceError> {
+        let end = offset.checked_add(data.len() as u64).filter(|end| *end <= self.len);
+        let Some(end) = end else {
             return Err(SourceError::refused(self.entry.path.as_str(), "the backup holds more bytes than its length"));
-        }
+        };
         if is_zero(data) {
             return Ok(());
         }
-        self.file
-            .write_all_at(data, offset)
-            .map_err(|error| SourceError::io("writing", self.entry.path.as_str(), error))
+        let written = self.file()?.write_all_at(data, offset);
+        written.map_err(|error| SourceError::io("writing", self.entry.path.as_str(), error))?;
+        self.reach.fetch_max(end, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives its descriptor back until the file is written to again.
+    pub fn rest(&self) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).file = None;
     }
 
     /// Gives the file its length and its attributes.
     pub fn finish(self) -> Result<(), SourceError> {
+        let file = self.file()?;
         let finish = || {
-            ftruncate(&self.file, self.len)?;
-            Attributes::of(&self.entry).give(&self.file, self.owner)
+            // Where the last byte was written this would change nothing, and cost a file system more than the write.
+            if self.reach.load(Ordering::Relaxed) < self.len {
+                ftruncate(&file, self.len)?;
+            }
+            Attributes::of(&self.entry).give(&file, self.owner)
         };
         finish().map_err(|errno: Errno| SourceError::io("finishing", self.entry.path.as_str(), errno))?;
         self.unfinished.fetch_sub(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The open file, made if it is not there yet.
+    fn file(&self) -> Result<Arc<File>, SourceError> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &made.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(if made.is_there { self.open() } else { self.make() }?);
+        *made = Made { is_there: true, file: Some(Arc::clone(&file)) };
+        Ok(file)
+    }
+
+    fn make(&self) -> Result<File, SourceError> {
+        let (_, name) = dirfd::split(self.entry.path.as_str());
+        let make = || {
+            openat(&self.folder, name, TO_FILL | OFlags::CREATE | OFlags::EXCL, Attributes::of(&self.entry).at_first())
+        };
+        step().and_then(|()| make()).map(File::from).map_err(|errno| not_made(&self.entry, errno))
+    }
+
+    fn open(&self) -> Result<File, SourceError> {
+        let (_, name) = dirfd::split(self.entry.path.as_str());
+        let file = openat(&self.folder, name, TO_FILL, Mode::empty());
+        file.map(File::from).map_err(|errno| SourceError::io("writing", self.entry.path.as_str(), errno))
+    }
+}
+
+const TO_FILL: OFlags = OFlags::WRONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+const NO_DIRECTORY: &str = "its directory does not come before it";
+
+fn not_made(entry: &Entry, errno: Errno) -> SourceError {
+    match errno {
+        Errno::EXIST => SourceError::refused(entry.path.as_str(), "the backup holds it twice"),
+        errno => SourceError::io("restoring", entry.path.as_str(), errno),
     }
 }
 

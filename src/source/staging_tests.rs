@@ -43,7 +43,7 @@ fn link(path: &str, target: &str) -> Entry {
 }
 
 fn fill(staging: &mut Staging, entry: &Entry, bytes: &[u8]) {
-    let mut sink = staging.file(entry).unwrap();
+    let sink = staging.file(entry).unwrap();
     sink.write_at(0, bytes).unwrap();
     sink.finish().unwrap();
 }
@@ -65,7 +65,7 @@ fn copy(from: &Snapshot, to: &Source) {
             EntryKind::Directory => staging.directory(&entry).unwrap(),
             EntryKind::Symlink { .. } => staging.symlink(&entry).unwrap(),
             EntryKind::File { .. } => {
-                let (mut sink, mut bytes) = (staging.file(&entry).unwrap(), Vec::new());
+                let (sink, mut bytes) = (staging.file(&entry).unwrap(), Vec::new());
                 from.open(&entry).unwrap().read_to_end(&mut bytes).unwrap();
                 for (number, block) in bytes.chunks(BLOCK).enumerate().rev() {
                     sink.write_at((number * BLOCK) as u64, block).unwrap();
@@ -75,7 +75,21 @@ fn copy(from: &Snapshot, to: &Source) {
         }
     }
     from.verify().unwrap();
+    for entry in from.walk().map(Result::unwrap).filter(|entry| entry.kind == EntryKind::Directory) {
+        staging.complete(&entry).unwrap();
+    }
     staging.seal().unwrap().swap().unwrap();
+}
+
+/// Makes an empty file.
+fn touch(staging: &mut Staging, path: &str) -> Result<(), SourceError> {
+    staging.file(&file(path, 0))?.finish()
+}
+
+fn complete(staging: &mut Staging, paths: &[&str]) {
+    for path in paths {
+        staging.complete(&directory(path)).unwrap();
+    }
 }
 
 /// Every attribute and byte of a tree.
@@ -268,7 +282,7 @@ fn nothing_is_written_through_a_link() {
     assert_eq!(refusal(staging.symlink(&link("a/b", "x"))), no_directory("a/b"));
     assert_eq!(refusal(staging.file(&file("d/up/b", 1))), no_directory("d/up/b"));
     assert_eq!(refusal(staging.file(&file("d/up/d/b", 1))), no_directory("d/up/d/b"));
-    assert_eq!(refusal(staging.file(&file("f", 1))), "'f' is refused: the backup holds it twice");
+    complete(&mut staging, &["d"]);
     staging.seal().unwrap().swap().unwrap();
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "safe");
@@ -286,6 +300,7 @@ fn a_tree_swapped_under_our_hands_is_not_followed() {
     fs::remove_dir(&staged).unwrap();
     symlink(temp.path().join("outside"), &staged).unwrap();
     refusal(staging.file(&file("d/b", 1)));
+    complete(&mut staging, &["d"]);
     let Err(error) = staging.seal() else { panic!("a link was taken for a directory") };
     assert_eq!(error.to_string(), "restoring the attributes of 'd' failed");
     assert_eq!(mode(), before);
@@ -300,9 +315,10 @@ fn an_entry_that_fits_nowhere_is_refused() {
     let early = "'none/b' is refused: its directory does not come before it";
     assert_eq!(refusal(staging.file(&file("none/b", 1))), early);
     assert_eq!(refusal(staging.file(&file("f/b", 1))), "'f/b' is refused: what holds it is no directory");
-    for twice in [refusal(staging.directory(&directory("d"))), refusal(staging.file(&file("d", 1)))] {
+    for twice in [refusal(staging.directory(&directory("d"))), refusal(touch(&mut staging, "d"))] {
         assert_eq!(twice, "'d' is refused: the backup holds it twice");
     }
+    assert_eq!(refusal(touch(&mut staging, "f")), "'f' is refused: the backup holds it twice");
     assert_eq!(refusal(staging.symlink(&link("f", "x"))), "'f' is refused: the backup holds it twice");
     for kind in [refusal(staging.file(&directory("e"))), refusal(staging.directory(&file("e", 1)))] {
         assert_eq!(kind, "'e' is refused: it is of another kind");
@@ -310,18 +326,44 @@ fn an_entry_that_fits_nowhere_is_refused() {
 }
 
 #[test]
-fn an_entry_of_a_directory_that_others_have_followed_is_refused() {
+fn a_directory_is_completed_after_the_one_it_is_in_and_only_once_all_was_made() {
     let (temp, _, to) = places();
     let mut staging = to.stage(JOB).unwrap();
-    staging.directory(&directory("d")).unwrap();
-    staging.directory(&directory("d/e")).unwrap();
-    staging.directory(&directory("d.beside")).unwrap();
-    let late = |path: &str| format!("'{path}' is refused: it comes after its directory was complete");
-    assert_eq!(refusal(staging.file(&file("d/f", 1))), late("d/f"));
-    assert_eq!(refusal(staging.symlink(&link("d/e/f", "x"))), late("d/e/f"));
-    fill(&mut staging, &file("d.beside/f", 1), b"x");
+    for path in ["d", "d/e", "d.beside"] {
+        staging.directory(&directory(path)).unwrap();
+    }
+    fill(&mut staging, &file("d/e/f", 1), b"x");
+    complete(&mut staging, &["d"]);
+    let early = |path: &str| format!("'{path}' is refused: its directory does not come before it");
+    assert_eq!(refusal(staging.complete(&directory("d.beside/e"))), early("d.beside/e"));
+    assert_eq!(refusal(staging.complete(&directory("d/e"))), early("d/e"));
+    assert_eq!(refusal(staging.complete(&file("d", 1))), "'d' is refused: it is of another kind");
+    assert!(refusal(staging.seal()).ends_with("it was not restored to its end"));
+    assert!(!temp.path().join("to").exists());
+}
+
+#[test]
+fn a_file_is_filled_by_many_threads_and_rests_between() {
+    let (temp, _, to) = places();
+    let mut staging = to.stage(JOB).unwrap();
+    let sink = staging.file(&file("f", 64 * 100 + 7)).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4_u8 {
+            let sink = &sink;
+            scope.spawn(move || {
+                for at in (u64::from(thread)..64).step_by(4) {
+                    sink.write_at(at * 100, &[thread + 1; 100]).unwrap();
+                    sink.rest();
+                }
+            });
+        }
+    });
+    sink.finish().unwrap();
     staging.seal().unwrap().swap().unwrap();
-    assert_eq!(fs::read_dir(temp.path().join("to/d/e")).unwrap().count(), 0);
+    let (file, written) = (temp.path().join("to/f"), (0..6400).map(|at| [1, 2, 3, 4][at / 100 % 4]));
+    assert!(fs::read(&file).unwrap() == written.chain([0; 7]).collect::<Vec<u8>>());
+    let meta = fs::metadata(file).unwrap();
+    assert_eq!((meta.mode() & 0o7777, meta.mtime(), meta.mtime_nsec()), (0o640, 1, 2));
 }
 
 #[test]
@@ -336,6 +378,9 @@ fn a_deep_tree_is_restored_with_few_descriptors_and_in_good_time() {
     }
     fill(&mut staging, &file(&format!("{path}/f"), 4), b"deep");
     fill(&mut staging, &file("e", 4), b"flat");
+    for level in 1..=5000 {
+        staging.complete(&directory(&path[..2 * level - 1])).unwrap();
+    }
     staging.seal().unwrap().swap().unwrap();
     let dressed = |entry: &Entry| (entry.mode, entry.mtime_s, entry.mtime_ns) == (0o640, 1, 2);
     let entries: Vec<_> = to.snapshot().unwrap().walk().collect::<Result<_, _>>().unwrap();
@@ -348,7 +393,7 @@ fn a_deep_tree_is_restored_with_few_descriptors_and_in_good_time() {
 fn a_file_takes_no_more_bytes_than_its_length() {
     let (_temp, _, to) = places();
     let mut staging = to.stage(JOB).unwrap();
-    let mut sink = staging.file(&file("f", 10)).unwrap();
+    let sink = staging.file(&file("f", 10)).unwrap();
     sink.write_at(8, b"ok").unwrap();
     for (offset, data) in [(9, b"no"), (11, b"no"), (u64::MAX, b"no")] {
         assert_eq!(refusal(sink.write_at(offset, data)), "'f' is refused: the backup holds more bytes than its length");
@@ -361,7 +406,7 @@ fn a_tree_with_an_unfinished_file_is_not_sealed() {
     let mut staging = to.stage(JOB).unwrap();
     fill(&mut staging, &file("done", 2), b"ok");
     drop(staging.file(&file("f", 10)).unwrap());
-    assert!(refusal(staging.seal()).ends_with("a file was not restored to its end"));
+    assert!(refusal(staging.seal()).ends_with("it was not restored to its end"));
     assert!(!temp.path().join("to").exists());
 }
 
@@ -371,9 +416,14 @@ fn a_dropped_staging_leaves_nothing_whatever_its_modes() {
     let leftovers = || fs::read_dir(temp.path().join(".to.fabric-backup")).unwrap().count();
     let stage = || {
         let mut staging = to.stage(JOB).unwrap();
-        staging.directory(&Entry { mode: 0, ..directory("d") }).unwrap();
-        staging.directory(&Entry { mode: 0o500, ..directory("d/e") }).unwrap();
+        let directories = [Entry { mode: 0, ..directory("d") }, Entry { mode: 0o500, ..directory("d/e") }];
+        for entry in &directories {
+            staging.directory(entry).unwrap();
+        }
         fill(&mut staging, &file("d/e/f", 1), b"x");
+        for entry in &directories {
+            staging.complete(entry).unwrap();
+        }
         staging
     };
     drop(stage());

@@ -1,7 +1,6 @@
 //! The product over one directory, without its HTTP edge, and what must be true of that directory once it is idle.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -193,7 +192,7 @@ impl App {
     async fn bring_back(&self, point: &BackupPoint) -> Tree {
         let storage = self.catalog.open(&self.node.storage()).await.unwrap();
         let archive = Archive::open(&storage, &point.location).await.unwrap();
-        archive.extract(Memory::default()).await.unwrap().tree()
+        archive.extract(Memory::default(), std::sync::Arc::default()).await.unwrap().tree()
     }
 
     /// What the store holds beyond the two objects of each listed backup.

@@ -132,27 +132,31 @@ impl Sink for Memory {
     fn file(&mut self, entry: &Entry) -> Result<MemoryFile, Infallible> {
         let EntryKind::File { len } = entry.kind else { panic!("{entry:?} is no file") };
         let bytes = vec![0; usize::try_from(len).unwrap()];
-        Ok(MemoryFile { memory: self.clone(), entry: entry.clone(), bytes })
+        Ok(MemoryFile { memory: self.clone(), entry: entry.clone(), bytes: bytes.into() })
+    }
+
+    fn complete(&mut self, _: &Entry) -> Result<(), Infallible> {
+        Ok(())
     }
 }
 
 pub(crate) struct MemoryFile {
     memory: Memory,
     entry: Entry,
-    bytes: Vec<u8>,
+    bytes: Mutex<Vec<u8>>,
 }
 
 impl SinkFile for MemoryFile {
     type Error = Infallible;
 
-    fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<(), Infallible> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), Infallible> {
         let offset = usize::try_from(offset).unwrap();
-        self.bytes[offset..offset + data.len()].copy_from_slice(data);
+        self.bytes.lock().unwrap()[offset..offset + data.len()].copy_from_slice(data);
         Ok(())
     }
 
     fn finish(self) -> Result<(), Infallible> {
-        self.memory.add(&self.entry, Node::File(self.bytes));
+        self.memory.add(&self.entry, Node::File(self.bytes.into_inner().unwrap()));
         Ok(())
     }
 }

@@ -106,7 +106,7 @@ async fn golden_backups_are_read_in_full() {
             let content = archive.content();
             assert_eq!((content.source_kind.as_str(), content.files, content.block_size), ("directory", 6, 65_536));
             assert_eq!(content.policy, policy);
-            let tree = archive.extract(MemorySink::default()).await.unwrap().tree();
+            let tree = archive.extract(MemorySink::default(), std::sync::Arc::default()).await.unwrap().tree();
             assert_eq!(describe(&tree), fs::read_to_string(expected(version, &point)).unwrap());
         }
     }

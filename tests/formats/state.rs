@@ -162,13 +162,13 @@ pub(crate) struct MemorySink(Arc<Mutex<Tree>>);
 
 pub(crate) struct MemoryFile {
     entry: Entry,
-    content: Vec<u8>,
+    content: Mutex<Vec<u8>>,
     sink: MemorySink,
 }
 
 impl MemorySink {
     pub(crate) fn tree(&self) -> Tree {
-        self.0.lock().unwrap().clone()
+        sorted(self.0.lock().unwrap().clone())
     }
 }
 
@@ -188,20 +188,24 @@ impl Sink for MemorySink {
     fn file(&mut self, entry: &Entry) -> Result<MemoryFile, Infallible> {
         let EntryKind::File { len } = entry.kind else { panic!("no file: {entry:?}") };
         let content = vec![0; usize::try_from(len).unwrap()];
-        Ok(MemoryFile { entry: entry.clone(), content, sink: self.clone() })
+        Ok(MemoryFile { entry: entry.clone(), content: content.into(), sink: self.clone() })
+    }
+
+    fn complete(&mut self, _: &Entry) -> Result<(), Infallible> {
+        Ok(())
     }
 }
 
 impl SinkFile for MemoryFile {
     type Error = Infallible;
 
-    fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<(), Infallible> {
-        self.content[usize::try_from(offset).unwrap()..][..data.len()].copy_from_slice(data);
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), Infallible> {
+        self.content.lock().unwrap()[usize::try_from(offset).unwrap()..][..data.len()].copy_from_slice(data);
         Ok(())
     }
 
     fn finish(self) -> Result<(), Infallible> {
-        self.sink.0.lock().unwrap().push((self.entry, self.content));
+        self.sink.0.lock().unwrap().push((self.entry, self.content.into_inner().unwrap()));
         Ok(())
     }
 }

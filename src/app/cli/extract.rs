@@ -6,6 +6,7 @@
 use std::{
     fs, io,
     path::{self, Path, PathBuf},
+    sync::Arc,
 };
 
 use chrono::{DateTime, Utc};
@@ -150,7 +151,7 @@ impl Extract {
         let bar = bar("extracting", self.json);
         let tree = Tree { staging, bar, total: archive.content().plain_bytes };
         // The bar stands until all is on disk.
-        let Tree { staging, bar, .. } = archive.extract(tree).await.map_err(ExtractFailure::from)?;
+        let Tree { staging, bar, .. } = archive.extract(tree, Arc::default()).await.map_err(ExtractFailure::from)?;
         let sealing = spawn_blocking(move || staging.seal()).await;
         bar.finish_and_clear();
         let sealed = sealing.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
@@ -268,14 +269,22 @@ impl Sink for Tree {
         advance(&self.bar, self.bar.position(), self.total);
         Ok(File { sink: self.staging.file(entry)?, bar: self.bar.clone() })
     }
+
+    fn complete(&mut self, entry: &Entry) -> Result<(), SourceError> {
+        self.staging.complete(entry)
+    }
 }
 
 impl SinkFile for File {
     type Error = SourceError;
 
-    fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<(), SourceError> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), SourceError> {
         self.bar.inc(data.len() as u64);
         self.sink.write_at(offset, data)
+    }
+
+    fn rest(&self) {
+        self.sink.rest();
     }
 
     fn finish(self) -> Result<(), SourceError> {

@@ -98,7 +98,10 @@ fn a_partition_whose_state_is_gone_is_accepted_as_configured() {
     let base = fs::canonicalize(directory.path()).unwrap();
     fs::remove_dir(base.join("a")).unwrap();
     let settings = load(&base.join("node.toml"), Overrides::default()).unwrap();
-    assert_eq!(settings.partitions[0].source, Some(SourceSettings::Directory(base.join("a"))));
+    assert_eq!(
+        settings.partitions[0].source,
+        Some(SourceSettings::Directory { path: base.join("a"), always_read: false })
+    );
 }
 
 #[test]

@@ -84,7 +84,6 @@ impl Status {
     pub(super) const FILE_IS_A_DIRECTORY: Self = Self(FILE_IS_A_DIRECTORY);
     pub(super) const NOT_A_DIRECTORY: Self = Self(NOT_A_DIRECTORY);
     pub(super) const NO_SUCH_FILE: Self = Self(NO_SUCH_FILE);
-    pub(super) const PATH_NOT_FOUND: Self = Self(PATH_NOT_FOUND);
 
     pub(super) fn meaning(self) -> Meaning {
         self.known().map_or(Meaning::Else, |(_, _, meaning)| *meaning)

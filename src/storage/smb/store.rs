@@ -193,7 +193,9 @@ impl Store {
             match entry.kind {
                 _ if !key.starts_with(prefix) || checked(&key).is_err() => {}
                 EntryKind::Directory => waiting.push(key),
-                EntryKind::File => found.push(Object { key, size: entry.size }),
+                EntryKind::File => {
+                    found.push(Object { key, size: entry.size, tag: entry.written.timestamp_micros().to_string() })
+                }
                 EntryKind::Other => {}
             }
         }
