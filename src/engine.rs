@@ -15,6 +15,7 @@ mod record;
 mod restore;
 mod survey;
 mod take_back;
+mod verify;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -57,6 +58,7 @@ pub struct Engine {
     meters: Meters,
     backups: Arc<Semaphore>,
     restores: Arc<Semaphore>,
+    verifications: Arc<Semaphore>,
     compression_level: i32,
 }
 
@@ -65,7 +67,7 @@ type Turn = Mutex<()>;
 
 impl Engine {
     /// An engine that runs at most `slots` backups at once, in the order in which they came, and beside them as many
-    /// restores: whoever needs a state back does not wait until the night's backups are done.
+    /// restores and as many verifications: whoever needs a state back does not wait until the night's backups are done.
     pub fn new(hosted: Vec<Hosted>, catalog: Catalog, ledger: Ledger, clock: Clock, slots: usize) -> Self {
         let hosted = hosted.into_iter().map(|hosted| (hosted.partition.id, hosted)).collect();
         let slots = || Arc::new(Semaphore::new(slots));
@@ -77,6 +79,7 @@ impl Engine {
             meters: Meters::default(),
             backups: slots(),
             restores: slots(),
+            verifications: slots(),
             compression_level: COMPRESSION_LEVEL,
         }
     }

@@ -11,6 +11,7 @@
 mod meter;
 mod meters;
 mod progress;
+mod verify;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use uuid::Uuid;
 pub use meter::{Measured, Meter, Stage};
 pub use meters::{Metered, Meters};
 pub use progress::Progress;
+pub use verify::{Checked, Depth, Finding, Verified, VerifyJob, VerifyTask};
 
 use crate::domain::{BackupPoint, Failure, Location, PolicyName, StorageSpec, Wanted, WhyFull};
 

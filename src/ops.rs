@@ -21,6 +21,7 @@ mod retention_plan;
 mod storage;
 mod suspension;
 mod target;
+mod verify;
 mod watch;
 
 use std::sync::Arc;
@@ -38,11 +39,12 @@ pub use policies::Masked;
 pub use restore::{RestoreProgress, RestoreRequest};
 pub use retention_plan::RetentionPlan;
 pub use target::Target;
+pub use verify::VerifyRequest;
 pub use watch::Stream;
 // What answers are made of.
 pub use crate::{
     archive::{Found, Scope},
-    job::{BackupJob, Measured, Progress, RestoreJob, Stage, State},
+    job::{BackupJob, Checked, Depth, Finding, Measured, Progress, RestoreJob, Stage, State, VerifyJob},
     policy::{Action, Configuration, Hold},
     retention::{RetentionError, Verdict},
 };

@@ -25,6 +25,7 @@ impl From<Error> for ApiError {
             Error::RestoreInProgress(_) | Error::RestoreCommitting(_) => {
                 (StatusCode::CONFLICT, Codes::FabricERestoreInProgress)
             }
+            Error::VerifyInProgress(_) => (StatusCode::CONFLICT, Codes::FabricEOperationNotComplete),
             Error::PolicyExists(_) => (StatusCode::CONFLICT, Codes::FabricEBackupPolicyAlreadyExisting),
             Error::PolicyNotFound(_) => (StatusCode::NOT_FOUND, Codes::FabricEBackupPolicyNotExisting),
             Error::PolicyEnabled { .. } => (StatusCode::BAD_REQUEST, Codes::FabricEBackupIsEnabled),

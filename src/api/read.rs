@@ -18,8 +18,13 @@ use crate::{
         ApplicationName, AzureBlob, Credentials, FileShare, ManagedIdentity, ManagedIdentityKind, NameError,
         PartitionId, Secret, ServiceName, StorageSpec,
     },
-    ops::{Page, Scope},
+    ops::{Depth, Page, Scope},
 };
+
+/// How thoroughly a backup is verified.
+pub(super) fn depth(level: i64) -> Result<Depth, ApiError> {
+    Depth::of_level(level).ok_or_else(|| ApiError::invalid(format!("Level: {level} is none of 1, 2 and 3.")))
+}
 
 /// A storage; `at` is the property it came in.
 pub(super) fn storage(given: BackupStorageDescription, at: &str) -> Result<StorageSpec, ApiError> {

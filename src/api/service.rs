@@ -14,6 +14,7 @@ use super::{
         GetBackupPolicyListQuery, GetBackupRetentionPlanQuery, GetBackupsFromBackupLocationQuery,
         GetPartitionBackupListQuery, GetPartitionInfoListQuery, GetServiceBackupConfigurationInfoQuery,
         GetServiceBackupListQuery, GetServiceInfoListQuery, Operations, RestorePartitionQuery, UpdateBackupPolicyQuery,
+        VerifyPartitionBackupQuery,
     },
     read, tell,
     wire::{
@@ -22,12 +23,12 @@ use super::{
         PagedApplicationInfoList, PagedBackupConfigurationInfoList, PagedBackupEntityList, PagedBackupInfoList,
         PagedBackupPolicyDescriptionList, PagedRetentionVerdictList, PagedServiceInfoList,
         PagedServicePartitionInfoList, PartitionBackupConfigurationInfo, RestorePartitionDescription,
-        RestoreProgressInfo, ServicePartitionInfo,
+        RestoreProgressInfo, ServicePartitionInfo, VerifyBackupDescription, VerifyProgressInfo,
     },
 };
 use crate::{
     domain::PartitionId,
-    ops::{BackupRequest, Ops, Query, RestoreRequest, Stream},
+    ops::{BackupRequest, Ops, Query, RestoreRequest, Stream, VerifyRequest},
 };
 
 /// The service behind the routes.
@@ -315,6 +316,37 @@ impl Operations for Service {
 
     async fn cancel_partition_restore(&self, partition_id: Uuid) -> Result<(), ApiError> {
         Ok(self.0.cancel_restore(PartitionId(partition_id)).await?)
+    }
+
+    async fn verify_partition_backup(
+        &self,
+        partition_id: Uuid,
+        query: VerifyPartitionBackupQuery,
+        idempotency_key: Option<String>,
+        body: VerifyBackupDescription,
+    ) -> Result<(), ApiError> {
+        let storage = body.backup_storage.map(|named| read::storage(named, "BackupStorage")).transpose()?;
+        let depth = read::depth(body.level)?;
+        let request = VerifyRequest { backup: body.backup_id, location: body.backup_location, storage, depth };
+        let minutes = read::minutes(query.verify_timeout);
+        Ok(self.0.verify_backup(PartitionId(partition_id), request, minutes, idempotency_key).await?)
+    }
+
+    async fn get_partition_verify_progress(&self, partition_id: Uuid) -> Result<Option<VerifyProgressInfo>, ApiError> {
+        let job = self.0.verify_progress(PartitionId(partition_id)).await?;
+        Ok(job.map(|job| tell::verify_progress(job, self.0.now())))
+    }
+
+    async fn watch_get_partition_verify_progress(
+        &self,
+        partition_id: Uuid,
+    ) -> Result<Events<Option<VerifyProgressInfo>>, ApiError> {
+        let told = self.0.watch_verify(PartitionId(partition_id))?;
+        Ok(self.events(told, |job, now| job.map(|job| tell::verify_progress(job, now))))
+    }
+
+    async fn cancel_partition_verify(&self, partition_id: Uuid) -> Result<(), ApiError> {
+        Ok(self.0.cancel_verify(PartitionId(partition_id)).await?)
     }
 
     async fn get_backup_health(&self) -> Result<BackupHealth, ApiError> {

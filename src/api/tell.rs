@@ -6,12 +6,14 @@ mod inventory;
 mod policies;
 mod progress;
 mod retention;
+mod verify;
 
 pub(super) use controls::{configurations, partition_configuration};
 pub(super) use health::health;
 pub(super) use inventory::{applications, partition, partitions, services};
 pub(super) use policies::{entities, policies, policy};
 pub(super) use retention::retention_plan;
+pub(super) use verify::verify_progress;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;

@@ -142,6 +142,11 @@ impl Catalog {
         Ok(opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?)
     }
 
+    /// The commit record of one backup, whatever became of its data.
+    pub async fn described(&self, spec: &StorageSpec, location: &Location) -> Result<Metadata, CatalogError> {
+        Ok(read_metadata(&self.open(spec).await?, location).await?)
+    }
+
     /// The commit record of one backup whose data lies beside it, as long as it should be. What only can be listed, since
     /// another program wrote it, is answered without looking at its data.
     pub async fn restorable(&self, spec: &StorageSpec, location: &Location) -> Result<Metadata, CatalogError> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{BackupPoint, ChainTip, DataLoss, Entity, Failure, FailureCode, Parent},
-    job::{BackupJob, Event, Job, Meters, RestoreJob, Restored, State},
+    job::{BackupJob, Event, Job, Meters, RestoreJob, Restored, State, VerifyJob},
     ledger::{PartitionRecord, Wrote},
     policy,
 };
@@ -27,6 +27,11 @@ pub(super) fn restore(record: &mut PartitionRecord, job: Uuid) -> Option<&mut Re
     record.restore.as_mut().filter(|mine| mine.id == job)
 }
 
+/// The verification of that id.
+pub(super) fn verify(record: &mut PartitionRecord, job: Uuid) -> Option<&mut VerifyJob> {
+    record.verify.as_mut().filter(|mine| mine.id == job)
+}
+
 /// Whether the job is by schedule.
 pub(super) fn is_scheduled(record: &PartitionRecord, job: Uuid) -> bool {
     record.scheduled.as_ref().is_some_and(|mine| mine.id == job)
@@ -36,6 +41,7 @@ pub(super) fn is_scheduled(record: &PartitionRecord, job: Uuid) -> bool {
 pub(super) fn is_wanted(record: &PartitionRecord, job: Uuid) -> bool {
     record.backups().any(|mine| mine.id == job && may_go_on(mine))
         || record.restore.as_ref().is_some_and(|mine| mine.id == job && may_go_on(mine))
+        || record.verify.as_ref().is_some_and(|mine| mine.id == job && may_go_on(mine))
 }
 
 fn may_go_on<T, O>(job: &Job<T, O>) -> bool {
@@ -182,7 +188,14 @@ pub(super) fn end_cancelled_unbegun(record: &mut PartitionRecord, at: DateTime<U
     }
 }
 
-/// Ends every unfinished job without a result.
+/// Lets a verification that somebody began and left begin again.
+pub(super) fn interrupt_verify(record: &mut PartitionRecord) {
+    if let Some(job) = record.verify.as_mut().filter(|job| job.state.has_begun()) {
+        apply(job, Event::Interrupt);
+    }
+}
+
+/// Ends every unfinished job without a result, verifications aside.
 pub(super) fn fail_active(record: &mut PartitionRecord, why: &Failure, at: DateTime<Utc>) {
     let backups: Vec<Uuid> = record.backups().map(|job| job.id).collect();
     for job in backups {
@@ -199,6 +212,9 @@ pub(super) fn note(record: &mut PartitionRecord, meters: &Meters, now: DateTime<
         job.note(now, meters.read(job.id));
     }
     if let Some(job) = &mut record.restore {
+        job.note(now, meters.read(job.id));
+    }
+    if let Some(job) = &mut record.verify {
         job.note(now, meters.read(job.id));
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{ChainTip, DataLoss, Entity, Epoch, PartitionId, PolicyName, RunLog, StoreId, words},
-    job::{BackupJob, RestoreJob},
+    job::{BackupJob, RestoreJob, VerifyJob},
 };
 
 /// What is remembered of a partition. Only the latest job of each kind is kept.
@@ -27,6 +27,9 @@ pub struct PartitionRecord {
     pub backup: Option<BackupJob>,
     /// The latest restore that was asked for.
     pub restore: Option<RestoreJob>,
+    /// The latest verification that was asked for. It runs beside the other jobs.
+    #[serde(default)]
+    pub verify: Option<VerifyJob>,
     /// The latest backup that was due by schedule.
     #[serde(default)]
     pub scheduled: Option<BackupJob>,
@@ -68,6 +71,7 @@ impl PartitionRecord {
             lsn: 0,
             backup: None,
             restore: None,
+            verify: None,
             scheduled: None,
             runs: RunLog::default(),
             tip: None,
@@ -83,10 +87,15 @@ impl PartitionRecord {
         Epoch { data_loss: now.timestamp_micros().max(self.epoch.data_loss + 1), ..self.epoch }
     }
 
-    /// Whether a job of any kind is not finished.
+    /// Whether a job is not finished, verifications aside.
     pub fn is_busy(&self) -> bool {
         self.backups().any(|job| job.state.is_active())
             || self.restore.as_ref().is_some_and(|job| job.state.is_active())
+    }
+
+    /// Whether a verification is not finished.
+    pub fn is_verifying(&self) -> bool {
+        self.verify.as_ref().is_some_and(|job| job.state.is_active())
     }
 
     /// Whether someone took such a job and has not ended it.
@@ -114,7 +123,13 @@ impl Ledger {
         self.run(|store| readable(store).map(|records| records.into_iter().filter_map(decoded).collect())).await
     }
 
-    /// The partitions that have unfinished jobs.
+    /// The partitions that have an unfinished verification.
+    pub async fn verifying_partitions(&self) -> Result<Vec<PartitionId>, LedgerError> {
+        let all = self.partitions().await?;
+        Ok(all.into_iter().filter(|(_, record)| record.is_verifying()).map(|(id, _)| id).collect())
+    }
+
+    /// The partitions that have unfinished jobs, verifications aside.
     pub async fn busy_partitions(&self) -> Result<Vec<PartitionId>, LedgerError> {
         let all = self.partitions().await?;
         Ok(all.into_iter().filter(|(_, record)| record.is_busy()).map(|(id, _)| id).collect())

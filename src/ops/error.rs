@@ -44,6 +44,9 @@ pub enum Error {
     /// A requested restore is not finished.
     #[error("a restore of partition {0} is running; GetPartitionRestoreProgress tells when it is done")]
     RestoreInProgress(PartitionId),
+    /// A requested verification is not finished.
+    #[error("a verification is running on partition {0}; GetPartitionVerifyProgress tells when it is done")]
+    VerifyInProgress(PartitionId),
     /// The location is none.
     #[error("BackupLocation: {0}")]
     Location(#[from] LocationError),

@@ -14,7 +14,7 @@ use tokio::{sync::watch, time, time::Instant};
 use super::{Error, Ops, RestoreProgress};
 use crate::{
     domain::PartitionId,
-    job::{BackupJob, Job},
+    job::{BackupJob, Job, VerifyJob},
 };
 
 /// Whose numbers move is told of it so often at most.
@@ -47,6 +47,11 @@ impl Ops {
     /// The same of the latest restore.
     pub fn watch_restore(&self, id: PartitionId) -> Result<Stream<RestoreProgress>, Error> {
         self.watch(id, |ops, id| async move { ops.restore_progress(id).await }.boxed())
+    }
+
+    /// The same of the latest verification.
+    pub fn watch_verify(&self, id: PartitionId) -> Result<Stream<Option<VerifyJob>>, Error> {
+        self.watch(id, |ops, id| async move { ops.verify_progress(id).await }.boxed())
     }
 
     fn watch<T: Watched>(&self, id: PartitionId, question: Question<T>) -> Result<Stream<T>, Error> {

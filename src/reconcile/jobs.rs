@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     domain::{Failure, FailureCode, PartitionId, words},
     engine::Engine,
-    ledger::{Ledger, LedgerError, PartitionRecord, Topic},
+    ledger::{Ledger, LedgerError, Topic},
 };
 
 /// How long a look, or a job, that the ledger stopped is left alone.
@@ -30,11 +30,18 @@ pub(super) struct Jobs {
     engine: Engine,
     ledger: Ledger,
     tasks: JoinSet<()>,
-    running: HashMap<Id, PartitionId>,
+    running: HashMap<Id, (PartitionId, Work)>,
     /// The partitions to look at.
     due: BTreeSet<PartitionId>,
     /// Whether all of them were looked at once.
     knows_all: bool,
+}
+
+/// What a task does to its partition. A verification stands in the way of nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Jobs,
+    Verification,
 }
 
 impl Jobs {
@@ -46,6 +53,7 @@ impl Jobs {
     pub(super) async fn recover(&self) -> Result<(), LedgerError> {
         let mut partitions: HashSet<PartitionId> = self.engine.partitions().into_iter().collect();
         partitions.extend(self.ledger.busy_partitions().await?);
+        partitions.extend(self.ledger.verifying_partitions().await?);
         for id in partitions {
             match self.put_in_order(id).await {
                 // Whoever asks for the partition is told so.
@@ -58,6 +66,7 @@ impl Jobs {
 
     async fn put_in_order(&self, id: PartitionId) -> Result<(), LedgerError> {
         self.engine.recover(id).await?;
+        self.engine.recover_verify(id).await?;
         self.engine.survey(id).await
     }
 
@@ -80,10 +89,11 @@ impl Jobs {
         self.drain(grace).await;
     }
 
-    /// Starts what is unfinished and not yet being worked on: one task a partition.
+    /// Starts what is unfinished and not yet being worked on: one task a partition, and one for its verification.
     async fn start_due(&mut self) -> Result<(), LedgerError> {
         if !self.knows_all {
             self.due.extend(self.ledger.busy_partitions().await?);
+            self.due.extend(self.ledger.verifying_partitions().await?);
             self.knows_all = true;
         }
         while let Some(id) = self.due.first().copied() {
@@ -98,14 +108,25 @@ impl Jobs {
     }
 
     async fn look_at(&mut self, id: PartitionId) -> Result<(), LedgerError> {
-        let Some(record) = self.ledger.partition(id).await?.filter(PartitionRecord::is_busy) else { return Ok(()) };
-        if self.running.values().any(|running| *running == id) {
-            // What came after the task began is not its to end.
+        let Some(record) = self.ledger.partition(id).await? else { return Ok(()) };
+        if record.is_verifying() {
+            self.begin((id, Work::Verification));
+        }
+        // What came after the task began is not its to end.
+        if record.is_busy() && !self.begin((id, Work::Jobs)) {
             return self.engine.end_unbegun(&record, id).await;
         }
-        let task = self.tasks.spawn(work(self.engine.clone(), id));
-        self.running.insert(task.id(), id);
         Ok(())
+    }
+
+    /// Begins, unless somebody is at it.
+    fn begin(&mut self, due: (PartitionId, Work)) -> bool {
+        if self.running.values().any(|running| *running == due) {
+            return false;
+        }
+        let task = self.tasks.spawn(work(self.engine.clone(), due));
+        self.running.insert(task.id(), due);
+        true
     }
 
     /// Whether the latest look did not come to its end.
@@ -118,18 +139,22 @@ impl Jobs {
             Ok((task, ())) => *task,
             Err(error) => error.id(),
         };
-        let Some(id) = self.running.remove(&task) else { return };
+        let Some((id, work)) = self.running.remove(&task) else { return };
         if let Err(error) = done {
-            self.give_up(id, &error).await;
+            self.give_up(id, work, &error).await;
         }
         // There may be more to do by now.
         self.due.insert(id);
     }
 
     /// A job must not stay open, even if the store or the state cannot be looked after.
-    async fn give_up(&self, id: PartitionId, panic: &JoinError) {
+    async fn give_up(&self, id: PartitionId, work: Work, panic: &JoinError) {
         tracing::error!(partition = %id, %panic, "clearing up after a panic ended in a panic");
-        if let Err(error) = self.engine.fail(id, internal_error()).await {
+        let failed = match work {
+            Work::Jobs => self.engine.fail(id, internal_error()).await,
+            Work::Verification => self.engine.fail_verify(id, internal_error()).await,
+        };
+        if let Err(error) = failed {
             log_ledger(id, &error);
         }
     }
@@ -150,13 +175,22 @@ impl Jobs {
 ///
 /// A job that met a defect of ours must not be tried for ever: it ends here, or if that meets the defect too, in
 /// [`Jobs::give_up`].
-async fn work(engine: Engine, id: PartitionId) {
-    let done = AssertUnwindSafe(engine.work(id)).catch_unwind().await;
+async fn work(engine: Engine, (id, work): (PartitionId, Work)) {
+    let doing = async {
+        match work {
+            Work::Jobs => engine.work(id).await,
+            Work::Verification => engine.verify(id).await,
+        }
+    };
+    let done = AssertUnwindSafe(doing).catch_unwind().await;
     let done = match done {
         Ok(done) => done,
         Err(_panic) => {
             tracing::error!(partition = %id, "a job ended in a panic");
-            engine.give_up(id, internal_error()).await
+            match work {
+                Work::Jobs => engine.give_up(id, internal_error()).await,
+                Work::Verification => engine.fail_verify(id, internal_error()).await,
+            }
         }
     };
     if let Err(error) = done {

@@ -25,25 +25,40 @@ pub(super) struct Standing {
     pub(super) data_loss: bool,
 }
 
-/// The backups that restores read which are not over yet.
-pub(super) struct Restores(Vec<(Option<StoreId>, BackupPoint)>);
+/// The backups that restores and verifications read which are not over yet.
+pub(super) struct Restores(Vec<Needed>);
+
+/// A backup that is read. A storage that cannot be told is taken for any.
+struct Needed {
+    store: Option<StoreId>,
+    id: Uuid,
+    location: Location,
+    /// None if its own description cannot be read.
+    chain: Option<Uuid>,
+}
 
 impl Restores {
-    /// Those of all partitions. A storage that cannot be told is taken for any.
+    /// Those of all partitions.
     pub(super) fn of(catalog: &Catalog, partitions: &[(PartitionId, PartitionRecord)]) -> Self {
         let restores = partitions.iter().filter_map(|(_, record)| record.restore.as_ref());
-        let active = restores.filter(|job| job.state.is_active());
-        Self(active.map(|job| (catalog.identity(&job.task.storage).ok(), job.task.point.clone())).collect())
+        let restores = restores.filter(|job| job.state.is_active()).map(|job| {
+            let (store, point) = (catalog.identity(&job.task.storage).ok(), &job.task.point);
+            Needed { store, id: point.id, location: point.location.clone(), chain: Some(point.chain_id) }
+        });
+        let verifications = partitions.iter().filter_map(|(_, record)| record.verify.as_ref());
+        let verifications = verifications.filter(|job| job.state.is_active()).map(|job| {
+            let (store, task) = (catalog.identity(&job.task.storage).ok(), &job.task);
+            Needed { store, id: task.backup, location: task.location.clone(), chain: task.chain }
+        });
+        Self(restores.chain(verifications).collect())
     }
 
     /// Whether one of them needs this backup, or may. A copy of a store has the same chains, so their identities count
     /// wherever they lie.
     pub(super) fn need(&self, store: &StoreId, point: &BackupPoint) -> bool {
-        self.0.iter().any(|(place, restored)| {
-            let here = place.as_ref().is_none_or(|it| it == store);
-            restored.chain_id == point.chain_id
-                || restored.id == point.id
-                || here && restored.location == point.location
+        self.0.iter().any(|needed| {
+            let here = needed.store.as_ref().is_none_or(|it| it == store);
+            needed.chain == Some(point.chain_id) || needed.id == point.id || here && needed.location == point.location
         })
     }
 
@@ -72,7 +87,7 @@ impl Keeper {
         })
     }
 
-    /// The restores that are not over.
+    /// The restores and verifications that are not over.
     pub(super) async fn restores(&self) -> Result<Restores, LedgerError> {
         Ok(Restores::of(&self.catalog, &self.ledger.partitions().await?))
     }

@@ -192,6 +192,9 @@ impl TestApp {
         for id in self.ledger.busy_partitions().await.unwrap() {
             self.engine.work(id).await.unwrap();
         }
+        for id in self.ledger.verifying_partitions().await.unwrap() {
+            self.engine.verify(id).await.unwrap();
+        }
         assert_eq!(self.ledger.busy_partitions().await.unwrap(), [], "work that does not end");
     }
 
@@ -219,7 +222,11 @@ impl TestApp {
         let reconciler = self.reconciler();
         let running = tokio::spawn(reconciler.run(stopped, Duration::from_mins(1)));
         let mut changes = self.ledger.watch();
-        while !self.ledger.busy_partitions().await.unwrap().is_empty() {
+        let unfinished = async || {
+            let busy = self.ledger.busy_partitions().await.unwrap().len();
+            busy + self.ledger.verifying_partitions().await.unwrap().len()
+        };
+        while unfinished().await > 0 {
             changes.changed().await.unwrap();
         }
         stop.send_replace(true);
@@ -245,7 +252,10 @@ impl TestApp {
             Verdict::Go
         });
         let engine = self.engine.clone();
-        let worker = tokio::spawn(async move { engine.work(PartitionId(id)).await });
+        let worker = tokio::spawn(async move {
+            engine.work(PartitionId(id)).await?;
+            engine.verify(PartitionId(id)).await
+        });
         reports.recv().await.unwrap();
         self.store.observe(|_| Verdict::Go);
         let result = then().await;
@@ -300,7 +310,8 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         if !self.unfinished && !std::thread::panicking() {
-            let left = self.store.records().into_iter().filter(PartitionRecord::is_busy).count();
+            let is_left = |record: &PartitionRecord| record.is_busy() || record.is_verifying();
+            let left = self.store.records().into_iter().filter(is_left).count();
             assert_eq!(left, 0, "jobs are left unfinished");
         }
     }

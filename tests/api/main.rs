@@ -26,5 +26,6 @@ mod restart;
 mod restore;
 mod suspend;
 mod validate;
+mod verify;
 mod watch;
 mod world;

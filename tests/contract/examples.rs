@@ -12,7 +12,7 @@ use fabric_backup::{
         ApiError, Operations,
         operations::{
             BackupPartitionQuery, CreateBackupPolicyQuery, GetBackupsFromBackupLocationQuery, RestorePartitionQuery,
-            UpdateBackupPolicyQuery,
+            UpdateBackupPolicyQuery, VerifyPartitionBackupQuery,
         },
         router, wire,
     },
@@ -55,6 +55,16 @@ impl Operations for Echo {
         _: RestorePartitionQuery,
         _: Option<String>,
         body: wire::RestorePartitionDescription,
+    ) -> Result<(), ApiError> {
+        self.keep(&body)
+    }
+
+    async fn verify_partition_backup(
+        &self,
+        _: Uuid,
+        _: VerifyPartitionBackupQuery,
+        _: Option<String>,
+        body: wire::VerifyBackupDescription,
     ) -> Result<(), ApiError> {
         self.keep(&body)
     }
@@ -174,6 +184,7 @@ fn again(operation: &str, example: &Value) -> Value {
     match operation {
         "GetPartitionBackupProgress" => through::<Option<wire::BackupProgressInfo>>(example),
         "GetPartitionRestoreProgress" => through::<Option<wire::RestoreProgressInfo>>(example),
+        "GetPartitionVerifyProgress" => through::<Option<wire::VerifyProgressInfo>>(example),
         "GetBackupPolicyList" => through::<wire::PagedBackupPolicyDescriptionList>(example),
         "GetBackupPolicyByName" => through::<wire::BackupPolicyDescription>(example),
         "GetAllEntitiesBackedUpByPolicy" => through::<wire::PagedBackupEntityList>(example),

@@ -46,7 +46,7 @@ fn examples_keep_their_order_since_swagger_ui_offers_the_first() {
 #[tokio::test]
 async fn every_operation_has_its_route() {
     let operations = operations(&written());
-    assert_eq!(operations.len(), 37);
+    assert_eq!(operations.len(), 40);
     for (path, method, operation) in operations {
         let path = path.replace("{partitionId}", "1daae3f5-7fd6-42e9-b1ba-8c05f873994d").replace(['{', '}'], "");
         let request = Request::builder().method(method.to_uppercase().as_str()).uri(format!("{path}?api-version=6.4"));

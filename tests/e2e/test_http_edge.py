@@ -185,7 +185,7 @@ def test_health_and_readiness_and_the_document_are_served(lab):
     document = get(lab, "/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     operations = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
-    assert len(set(operations)) == 37 == len(operations)
+    assert len(set(operations)) == 40 == len(operations)
 
 
 def test_the_root_redirects_to_swagger_ui(lab):

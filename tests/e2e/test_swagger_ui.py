@@ -75,4 +75,4 @@ def test_every_operation_is_shown_under_its_tag(quickstart, browser):
     shown(browser, ".opblock")
     tags = [element.get_attribute("data-tag") for element in browser.find_elements(By.CSS_SELECTOR, ".opblock-tag")]
     assert tags == ["Backup", "Restore", "Policies", "Applications", "Services", "Partitions", "Health", "Inventory"]
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) == 37
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) == 40

@@ -53,6 +53,7 @@ fn stages(measured: &Measured) -> wire::StageMilliseconds {
     }
 }
 
-fn number(count: u64) -> i64 {
+/// A count, as a number of the wire.
+pub(super) fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
