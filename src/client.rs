@@ -6,6 +6,7 @@
 
 mod backups;
 mod error;
+mod events;
 mod follow;
 mod job;
 mod partition;

@@ -6,21 +6,32 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use http::{Method, StatusCode, header::CONTENT_TYPE};
+use http::{
+    Method, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use reqwest::redirect::Policy;
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::error::{ClientError, Refusal};
+use super::{
+    error::{ClientError, Refusal},
+    events::Events,
+};
 use crate::clock::Clock;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// More than the 60 seconds after which the service itself gives up.
+/// How long nothing may come: more than the 60 seconds after which the service itself gives up, and than it is silent while
+/// it sends events.
 const ANSWER: Duration = Duration::from_secs(75);
 /// How often a request is sent whose answer was lost.
 const ATTEMPTS: u32 = 3;
 const PAUSE: TimeDelta = TimeDelta::seconds(1);
+
+/// An older service knows no events, and answers with JSON.
+const EVENTS: &str = "text/event-stream";
+const EVENTS_OR_JSON: &str = "text/event-stream, application/json;q=0.5";
 
 const API_VERSION: (&str, &str) = ("api-version", "6.4");
 
@@ -35,6 +46,14 @@ pub struct Client {
     pub(super) clock: Clock,
 }
 
+/// What may go on.
+pub(super) enum Told {
+    /// The answer is at its end.
+    Once(Value),
+    /// The answer goes on.
+    GoesOn(Events),
+}
+
 /// An answer that is none of ours.
 type Odd = (u16, &'static str);
 
@@ -42,7 +61,8 @@ impl Client {
     /// The service at `server`, `http://` or `https://`. Contacts nothing.
     pub fn new(server: &str, clock: Clock) -> Result<Self, ClientError> {
         let base = address(server)?;
-        let mut builder = reqwest::Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(ANSWER);
+        let mut builder =
+            reqwest::Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).read_timeout(ANSWER);
         if is_loopback(&base) {
             builder = builder.no_proxy();
         }
@@ -57,8 +77,16 @@ impl Client {
     /// Asks. The path is given in its parts.
     pub(super) async fn get(&self, path: &[String], query: &Query<'_>) -> Result<Value, ClientError> {
         let request = self.http.request(Method::GET, self.url(path, query)?);
-        let body = self.answer(request).await?;
-        serde_json::from_slice(&body).map_err(|_| self.strange((200, "with something that is no JSON")))
+        self.json(self.answer(request).await?).await
+    }
+
+    /// Asks, and to be told whenever the answer changes if that can be.
+    pub(super) async fn watch(&self, path: &[String]) -> Result<Told, ClientError> {
+        let request = self.http.request(Method::GET, self.url(path, &[])?).header(ACCEPT, EVENTS_OR_JSON);
+        let answer = self.answer(request).await?;
+        let goes_on =
+            answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENTS.as_bytes()));
+        if goes_on { Ok(Told::GoesOn(Events::of(answer))) } else { self.json(answer).await.map(Told::Once) }
     }
 
     /// Orders something that is harmless when it is ordered twice.
@@ -85,16 +113,21 @@ impl Client {
         }
     }
 
-    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
-        let lost = |error: reqwest::Error| self.unreachable(error);
-        let answer = request.send().await.map_err(lost)?;
+    /// The answer, whose body is still to come, if the service did what it was asked to.
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ClientError> {
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(lost)?;
-        match refusal(status, &body) {
-            None => Ok(body.into()),
-            Some(Ok(refusal)) => Err(refusal.into()),
-            Some(Err(odd)) => Err(self.strange(odd)),
+        if status.is_success() {
+            return Ok(answer);
         }
+        let body = answer.bytes().await.map_err(|error| self.unreachable(error))?;
+        Err(refusal(&body).map_or_else(|| self.strange((status.as_u16(), NO_ERROR)), ClientError::from))
+    }
+
+    async fn json(&self, answer: reqwest::Response) -> Result<Value, ClientError> {
+        let body = answer.bytes().await.map_err(|error| self.unreachable(error))?;
+        serde_json::from_slice(&body)
+            .map_err(|_| self.strange((StatusCode::OK.as_u16(), "with something that is no JSON")))
     }
 
     fn url(&self, path: &[String], query: &Query<'_>) -> Result<Url, ClientError> {
@@ -122,12 +155,10 @@ impl ClientError {
     }
 }
 
-fn refusal(status: StatusCode, body: &[u8]) -> Option<Result<Refusal, Odd>> {
-    if status.is_success() {
-        return None;
-    }
-    let read = serde_json::from_slice::<Value>(body).ok().and_then(|body| Refusal::read(&body["Error"]));
-    Some(read.ok_or((status.as_u16(), "with something that is no error of the API")))
+const NO_ERROR: &str = "with something that is no error of the API";
+
+fn refusal(body: &[u8]) -> Option<Refusal> {
+    serde_json::from_slice::<Value>(body).ok().and_then(|body| Refusal::read(&body["Error"]))
 }
 
 fn address(server: &str) -> Result<Url, ClientError> {
@@ -158,8 +189,6 @@ fn is_loopback(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
-
     use super::{Client, refusal};
     use crate::clock::Clock;
 
@@ -186,9 +215,9 @@ mod tests {
     #[test]
     fn an_answer_of_another_program_is_no_refusal_of_ours() {
         let ours = br#"{"Error": {"Code": "E_INVALIDARG", "Message": "no"}}"#;
-        assert_eq!(refusal(StatusCode::BAD_REQUEST, ours).unwrap().unwrap().code, "E_INVALIDARG");
-        assert!(refusal(StatusCode::BAD_GATEWAY, b"<html>").unwrap().is_err());
-        assert!(refusal(StatusCode::FOUND, b"").unwrap().is_err());
-        assert!(refusal(StatusCode::ACCEPTED, b"").is_none());
+        assert_eq!(refusal(ours).unwrap().code, "E_INVALIDARG");
+        for other in [&b"<html>"[..], b"", b"{}", br#"{"Error": "no"}"#] {
+            assert_eq!(refusal(other), None);
+        }
     }
 }

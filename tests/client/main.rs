@@ -1,6 +1,8 @@
 //! The commands that ask a server or read a storage, as their user meets them: with a real process of each side.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "../support/azurite.rs"]
+mod azurite;
 mod jobs;
 mod node;
 mod silent;

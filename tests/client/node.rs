@@ -19,10 +19,11 @@ pub(crate) const LEFT: &str = "00000000-0000-0000-0000-00000000000b";
 /// The one of `fabric:/App/Gone`, whose state does not exist.
 pub(crate) const GONE: &str = "00000000-0000-0000-0000-00000000000d";
 
+const SHARE: &str = "storage_kind = 'FileShare'\npath = 'shares/all'";
+
 const CONFIGURATION: &str = r"
 [backup_storage]
-storage_kind = 'FileShare'
-path = 'shares/all'
+STORAGE
 
 [file_share]
 roots = ['shares']
@@ -63,8 +64,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Listens when this returns.
+    /// Listens when this returns. Its backups go to `shares/all`.
     pub(crate) fn start() -> Self {
+        Self::storing(SHARE)
+    }
+
+    /// The same with its backups somewhere else, as the configuration describes it.
+    pub(crate) fn storing(storage: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for (path, seed) in [("calc/a/one", 1), ("calc/two", 2), ("left/x", 3), ("right/y", 4)] {
             let path = directory.path().join(path);
@@ -72,7 +78,7 @@ impl Node {
             fs::write(path, noise(seed)).unwrap();
         }
         fs::create_dir(directory.path().join("shares")).unwrap();
-        fs::write(directory.path().join("node.toml"), CONFIGURATION).unwrap();
+        fs::write(directory.path().join("node.toml"), CONFIGURATION.replace("STORAGE", storage)).unwrap();
         let mut serve = program();
         serve.current_dir(directory.path()).args(["serve", "--config", "node.toml", "--listen", "127.0.0.1:0"]);
         let mut server = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -83,6 +83,22 @@ fn a_silence_while_a_job_goes_on_is_borne() {
 }
 
 #[test]
+fn events_are_followed_and_when_they_break_off_the_job_is_asked_after() {
+    let event =
+        |bytes: u32| format!("event: progress\ndata: {{\"BackupState\":\"BackupInProgress\",\"N\":{bytes}}}\n\n");
+    let events =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{}:\n\n{}data: {{", event(1), event(2));
+    let done = json!({"BackupState": "Success"}).to_string();
+    let (url, serving) = server(vec![events, answer("200 OK", &done)]);
+    let followed = run(program().args(["progress", CALC, "--follow", "--server", &url])).ended(0).lines();
+    let told: Vec<_> = followed.iter().map(|line| line["N"].clone()).collect();
+    assert_eq!(told, [json!(1), json!(2), json!(null)]);
+    let accepts =
+        serving.join().unwrap().iter().map(|asked| asked.head.contains("text/event-stream")).collect::<Vec<_>>();
+    assert_eq!(accepts, [true, false]);
+}
+
+#[test]
 fn what_is_no_answer_of_the_api_ends_with_3_and_doubts_the_address() {
     for (status, body) in [("200 OK", "<html>"), ("502 Bad Gateway", "<html>"), ("302 Found", ""), ("200 OK", "{}")] {
         let (url, serving) = server(vec![answer(status, body)]);

@@ -5,6 +5,7 @@ use std::{fs, io::Write, os::unix::fs::PermissionsExt};
 use serde_json::json;
 
 use crate::{
+    azurite::Azurite,
     node::{CALC, Node, noise, tree},
     program, run,
 };
@@ -118,6 +119,19 @@ fn the_backups_on_a_storage_are_listed_without_a_server() {
     assert_eq!((latest.len(), &latest[0]["BackupId"]), (1, &second["BackupId"]));
     assert_eq!(latest[0]["CreationTimeUtc"], second["TimeStampUtc"]);
     node.offline(&["list-store", STORE, "Other"]).ended(0).says(&["no backups"]);
+}
+
+#[test]
+fn a_backup_in_a_container_is_extracted_too() {
+    let azurite = Azurite::start();
+    let secret = azurite.connection_string();
+    let kind = "storage_kind = 'AzureBlobStore'\ncontainer_name = 'backups'";
+    let node = Node::storing(&format!("{kind}\nconnection_string = '{secret}'"));
+    let backup = node.back_up();
+    let mut extract = program();
+    extract.current_dir(node.path(".")).env("AZURE_STORAGE_CONNECTION_STRING", secret);
+    run(extract.args(["extract", "azure:backups", backup["BackupLocation"].as_str().unwrap(), "out"])).ended(0);
+    assert_eq!(tree(&node.path("out")), tree(&node.path("calc")));
 }
 
 #[test]

@@ -47,8 +47,11 @@ pub(super) fn bar(title: &'static str, json: bool) -> ProgressBar {
     bar
 }
 
-/// Lets the bar show how many bytes of how many are done.
+/// Lets the bar show how many bytes of how many are done. Nothing is known yet as long as there are none.
 pub(super) fn advance(bar: &ProgressBar, done: u64, total: u64) {
+    if total == 0 {
+        return;
+    }
     if bar.length() != Some(total) {
         bar.set_style(style(BAR));
         bar.set_length(total);
@@ -152,6 +155,7 @@ impl Screen {
             self.place(progress),
             bytes(progress),
             of_total(progress, "FilesProcessed", "FilesTotal").map(|(done, all)| format!("{done} of {all} files")),
+            spent(progress),
             eta(progress),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -171,6 +175,16 @@ fn of_total(progress: &Progress, done: &str, total: &str) -> Option<(u64, u64)> 
 fn bytes(progress: &Progress) -> Option<String> {
     let (done, all) = of_total(progress, "BytesProcessed", "BytesTotal")?;
     Some(format!("{} of {}", BinaryBytes(done), BinaryBytes(all)))
+}
+
+/// On what its time went, so that a slow job says why.
+fn spent(progress: &Progress) -> Option<String> {
+    let stages = progress.told["StageMilliseconds"].as_object()?;
+    let milliseconds =
+        |value: &Value| value.as_str().and_then(|text| text.parse::<u64>().ok()).filter(|time| *time > 0);
+    let stages = stages.iter().filter_map(|(stage, spent)| Some((stage.to_lowercase(), milliseconds(spent)?)));
+    let said: Vec<_> = stages.map(|(stage, spent)| format!("{stage} {spent} ms")).collect();
+    (!said.is_empty()).then(|| format!("spent on {}", said.join(", ")))
 }
 
 fn eta(progress: &Progress) -> Option<String> {
@@ -218,9 +232,12 @@ mod tests {
         let old = sentence(json!({"BackupState": "BackupInProgress"}));
         assert!(old.ends_with("is running"), "{old}");
         let counted = json!({"BackupState": "BackupInProgress", "BytesProcessed": "1024", "BytesTotal": "4096",
-            "FilesProcessed": "1", "FilesTotal": "2", "EstimatedCompletionUtc": "2026-03-04T12:05:09Z"});
+            "FilesProcessed": "1", "FilesTotal": "2", "StageMilliseconds": {"Read": "7", "Hash": "0"}, "EstimatedCompletionUtc": "2026-03-04T12:05:09Z"});
         let new = sentence(counted);
-        assert!(new.ends_with("1.00 KiB of 4.00 KiB, 1 of 2 files, until about 2026-03-04T12:05:09Z"), "{new}");
+        assert!(
+            new.ends_with("1.00 KiB of 4.00 KiB, 1 of 2 files, spent on read 7 ms, until about 2026-03-04T12:05:09Z"),
+            "{new}"
+        );
         let done = sentence(json!({"BackupState": "Success", "BackupLocation": "here", "EstimatedCompletionUtc": "x"}));
         assert!(done.ends_with("is complete, backup 'here'"), "{done}");
     }
