@@ -90,6 +90,9 @@ impl Refusal {
             "FABRIC_E_RESTORE_IN_PROGRESS" => {
                 "'fabric-backup progress --restore' follows it, 'fabric-backup cancel --restore' stops it"
             }
+            "FABRIC_E_OPERATION_NOT_COMPLETE" => {
+                "'fabric-backup progress --verify' follows it, 'fabric-backup cancel --verify' stops it"
+            }
             "FABRIC_E_COMMUNICATION_ERROR" | "FABRIC_E_TIMEOUT" => "the storage did not answer the server; try again",
             "E_ACCESSDENIED" => "the storage refuses the credentials that the server has for it",
             "FABRIC_E_RESTORE_SAFE_CHECK_FAILED" => {

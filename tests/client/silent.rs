@@ -108,6 +108,29 @@ fn what_is_no_answer_of_the_api_ends_with_3_and_doubts_the_address() {
 }
 
 #[test]
+fn a_verification_that_finds_damage_ends_with_1_and_names_every_place() {
+    let backup = json!({"BackupId": CALC, "BackupLocation": "L", "CreationTimeUtc": "2026-03-04T12:05:09Z"});
+    let found = json!({"VerifyState": "Failure", "FailureError": {"Code": "FABRIC_E_X", "Message": "damaged"},
+        "Findings": [{"BackupLocation": "L", "File": "f", "Offset": "65536", "Reason": "its hash is wrong"}]});
+    let (url, serving) = server(vec![
+        answer("200 OK", &json!({"ContinuationToken": "", "Items": [backup]}).to_string()),
+        answer("202 Accepted", ""),
+        answer("200 OK", &found.to_string()),
+    ]);
+    let verify = ["verify", CALC, "--level", "3", "--timeout", "7", "--wait", "--server", &url];
+    let verified = run(program().args(verify)).ended(1);
+    verified.says(&["verifying backup", "L: file 'f', byte 65536, its hash is wrong", "FABRIC_E_X: damaged"]);
+    let asked = serving.join().unwrap();
+    assert!(
+        asked[1].head.contains("/$/VerifyBackup?") && asked[1].head.contains("VerifyTimeout=7"),
+        "{}",
+        asked[1].head
+    );
+    let body: serde_json::Value = serde_json::from_str(&asked[1].body).unwrap();
+    assert_eq!(body, json!({"BackupId": CALC, "BackupLocation": "L", "Level": 3}));
+}
+
+#[test]
 fn ctrl_c_ends_the_waiting_with_130_and_says_that_the_job_goes_on() {
     let busy = json!({"RestoreState": "RestoreInProgress"}).to_string();
     let (url, serving) = server(vec![answer("200 OK", &busy)]);

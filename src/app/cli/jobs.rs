@@ -135,7 +135,7 @@ pub(super) struct Verify {
     order: Order,
     #[command(flatten)]
     chosen: Chosen,
-    /// How thorough: 1 all parts are there, 2 every block has its hash, 3 as a restore would do it.
+    /// How thorough: 1 looks at the records and the manifest, 2 at every block too, 3 restores to a place of its own.
     #[arg(long, default_value_t = 2, value_parser = value_parser!(u8).range(1..=3))]
     level: u8,
 }

@@ -196,9 +196,11 @@ fn eta(progress: &Progress) -> Option<String> {
 fn findings(progress: &Progress) -> impl Iterator<Item = String> {
     let found = progress.told["Findings"].as_array().into_iter().flatten();
     found.map(|finding| {
-        let text = |name: &str| finding[name].as_str().unwrap_or_default();
-        let file = finding["File"].as_str().map_or_else(String::new, |file| format!("file '{file}', "));
-        format!("{}: {file}{}", text("BackupLocation"), text("Reason"))
+        let text = |name: &str| finding[name].as_str();
+        let file = text("File").map_or_else(String::new, |file| format!("file '{file}', "));
+        let offset = text("Offset").map_or_else(String::new, |offset| format!("byte {offset}, "));
+        let (backup, why) = (text("BackupLocation").unwrap_or_default(), text("Reason").unwrap_or_default());
+        format!("{backup}: {file}{offset}{why}")
     })
 }
 
@@ -247,6 +249,6 @@ mod tests {
         let told = json!({"Findings": [{"BackupLocation": "L", "File": "f", "Offset": "5", "Reason": "its hash is wrong"},
             {"BackupLocation": "M", "Reason": "it is gone"}]});
         let found: Vec<String> = findings(&Progress { kind: Kind::Verify, told }).collect();
-        assert_eq!(found, ["L: file 'f', its hash is wrong", "M: it is gone"]);
+        assert_eq!(found, ["L: file 'f', byte 5, its hash is wrong", "M: it is gone"]);
     }
 }
