@@ -28,3 +28,7 @@ impl Shares {
         Self::new(std::sync::Arc::new(adapter::SmbCrate), settings.idle)
     }
 }
+
+#[cfg(test)]
+#[path = "smb/fake_tests.rs"]
+mod tests;

@@ -23,26 +23,32 @@ use crate::{
 
 const WRONG: &str = "wrong-password";
 const MIB: usize = 1 << 20;
+const NOBODY: Option<Credentials> = None;
 
-fn user(user: &str, password: &str) -> Option<Credentials> {
-    Some(Credentials { user: user.to_owned(), password: Secret::new(password) })
+fn user(user: &str, password: &str) -> Credentials {
+    Credentials { user: user.to_owned(), password: Secret::new(password) }
 }
 
-fn spec_for(path: &str, primary: Option<Credentials>, secondary: Option<Credentials>) -> StorageSpec {
+fn spec_for(
+    path: &str,
+    primary: impl Into<Option<Credentials>>,
+    secondary: impl Into<Option<Credentials>>,
+) -> StorageSpec {
+    let (primary, secondary) = (primary.into(), secondary.into());
     StorageSpec::FileShare(FileShare { path: format!(r"\\127.0.0.1\{path}"), primary, secondary })
 }
 
 fn spec(path: &str) -> StorageSpec {
-    spec_for(path, user(USER, PASSWORD), None)
+    spec_for(path, user(USER, PASSWORD), NOBODY)
 }
 
-fn stores_at(port: u16, smb: SmbSettings) -> Stores {
-    let smb = SmbSettings { ports: [("127.0.0.1".to_owned(), port)].into(), ..smb };
+fn stores_at(port: u16, smb: &SmbSettings) -> Stores {
+    let smb = SmbSettings { ports: [("127.0.0.1".to_owned(), port)].into(), ..smb.clone() };
     Stores::new(StoreSettings { smb, ..StoreSettings::default() }, Clock::system())
 }
 
 fn stores(samba: &Samba) -> Stores {
-    stores_at(samba.port(), SmbSettings::default())
+    stores_at(samba.port(), &SmbSettings::default())
 }
 
 fn open(samba: &Samba, path: &str) -> Storage {
@@ -157,7 +163,8 @@ async fn names_that_windows_forbids_are_mapped_and_those_that_are_not_ours_are_n
 async fn the_secondary_user_is_tried_when_the_primary_is_not_let_in() {
     let samba = Samba::start("");
     let stores = stores(&samba);
-    for (number, primary) in [user(USER, WRONG), user("nobody-knows", WRONG), None].into_iter().enumerate() {
+    for (number, primary) in [Some(user(USER, WRONG)), Some(user("nobody-knows", WRONG)), None].into_iter().enumerate()
+    {
         let spec = spec_for(USUAL, primary, user(OTHER_USER, OTHER_PASSWORD));
         stores.open(&spec).unwrap().put_new(&number.to_string(), Bytes::new()).await.unwrap();
     }
@@ -169,7 +176,7 @@ async fn the_secondary_user_is_tried_when_the_primary_is_not_let_in() {
         "{said}"
     );
     assert!(!said.contains(WRONG), "{said}");
-    let error = refusal(&stores, &spec_for(USUAL, user(USER, WRONG), None)).await;
+    let error = refusal(&stores, &spec_for(USUAL, user(USER, WRONG), NOBODY)).await;
     assert!(error.to_string().contains("no secondary user is given"), "{error}");
 }
 
@@ -178,7 +185,7 @@ async fn a_user_may_be_written_with_its_domain() {
     let samba = Samba::start("");
     let stores = stores(&samba);
     for name in [format!(r"TEST\{USER}"), format!("{USER}@TEST"), USER.to_owned()] {
-        let storage = stores.open(&spec_for(USUAL, user(&name, PASSWORD), None)).unwrap();
+        let storage = stores.open(&spec_for(USUAL, user(&name, PASSWORD), NOBODY)).unwrap();
         storage.put_new(&name.replace('\\', "-"), Bytes::new()).await.unwrap();
     }
 }
@@ -186,7 +193,7 @@ async fn a_user_may_be_written_with_its_domain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_is_not_accepted() {
     let samba = Samba::start("map to guest = bad user");
-    let error = refusal(&stores(&samba), &spec_for(USUAL, user("nobody-knows", WRONG), None)).await;
+    let error = refusal(&stores(&samba), &spec_for(USUAL, user("nobody-knows", WRONG), NOBODY)).await;
     assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error:?}");
     assert!(error.to_string().contains("guest"), "{error}");
 }
@@ -212,30 +219,31 @@ async fn what_is_to_be_mended_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_cannot_be_reached_is_told_at_once() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let error = refusal(&stores_at(free, SmbSettings::default()), &spec(USUAL)).await;
+    let error = refusal(&stores_at(free, &SmbSettings::default()), &spec(USUAL)).await;
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(error.to_string().contains(&format!("refuses connections to port {free}")), "{error}");
     let smb = SmbSettings { ports: [("no-such-host.invalid".to_owned(), 445)].into(), ..SmbSettings::default() };
     let stores = Stores::new(StoreSettings { smb, ..StoreSettings::default() }, Clock::system());
     let path = r"\\no-such-host.invalid\share".to_owned();
-    let share = FileShare { path, primary: user(USER, PASSWORD), secondary: None };
+    let share = FileShare { path, primary: Some(user(USER, PASSWORD)), secondary: None };
     let error = refusal(&stores, &StorageSpec::FileShare(share)).await;
     assert!(error.to_string().contains("has no address"), "{error}");
 }
 
 #[test]
 fn only_this_machine_and_hosts_that_the_operator_names_are_reached() {
-    let stores = stores_at(445, SmbSettings::default());
-    let share =
-        |path: &str| StorageSpec::FileShare(FileShare { path: path.into(), primary: user("u", "p"), secondary: None });
+    let stores = stores_at(445, &SmbSettings::default());
+    let share = |path: &str| {
+        StorageSpec::FileShare(FileShare { path: path.into(), primary: Some(user("u", "p")), secondary: None })
+    };
     for path in [r"\\localhost\share", "//127.0.0.1/share/x"] {
         stores.check(&share(path)).unwrap();
     }
     for path in [r"\\elsewhere\share", r"\\169.254.169.254\share", r"\\127.0.0.1"] {
         assert!(matches!(stores.check(&share(path)), Err(SpecError::NotMapped { .. })), "{path}");
     }
-    assert!(matches!(stores.check(&spec_for("share", None, None)), Err(SpecError::NoUser { .. })));
-    let off = stores_at(445, SmbSettings { enabled: false, ..SmbSettings::default() });
+    assert!(matches!(stores.check(&spec_for("share", NOBODY, NOBODY)), Err(SpecError::NoUser { .. })));
+    let off = stores_at(445, &SmbSettings { enabled: false, ..SmbSettings::default() });
     assert!(matches!(off.check(&spec("share")), Err(SpecError::NotMapped { .. })));
     let id = |path: &str| stores.identity(&share(path)).unwrap().0;
     assert_eq!(id(r"\\LOCALHOST\Share\Folder\x"), "smb:localhost/share/folder/x");
@@ -255,8 +263,11 @@ async fn a_folder_that_is_not_there_yet_is_told_apart_from_a_missing_object() {
     store.delete("x").await.unwrap();
     assert!(!samba.disk(USUAL).join("a").exists(), "reading must make nothing");
     fs::write(samba.disk(USUAL).join("a"), "a file where the folder should be").unwrap();
-    let error = store.put_new("x", Bytes::new()).await.unwrap_err();
-    assert_ne!(error.kind(), ErrorKind::AlreadyExists, "{error:?}");
+    store.put_new("x", Bytes::new()).await.unwrap_err();
+    let store = open(&samba, &format!(r"{USUAL}\a"));
+    for error in [store.list("").await.unwrap_err(), store.put_new("x", Bytes::new()).await.unwrap_err()] {
+        assert_eq!((error.kind(), error.is_store_missing()), (ErrorKind::Invalid, false), "{error:?}");
+    }
 }
 
 /// Makes a file look as if it was written so long ago.
@@ -267,14 +278,17 @@ fn age(file: &Path, hours: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_writer_that_died_left_is_swept_a_day_later_and_not_sooner() {
-    let samba = Samba::start("");
+    let mut samba = Samba::start("");
     let store = open(&samba, USUAL);
     let disk = samba.disk(USUAL);
     for (key, hours) in [("old", 25), ("young", 23)] {
+        let before = files(&disk);
         std::mem::forget(store.create(key).await.unwrap());
-        let left = files(&disk).into_iter().find(|name| name.starts_with('.') && !name.ends_with("-aged")).unwrap();
-        fs::rename(disk.join(&left), disk.join(format!("{left}-aged"))).unwrap();
-        age(&disk.join(format!("{left}-aged")), hours);
+        // A dead writer has nothing open.
+        samba.kill();
+        samba.start_again();
+        let left = files(&disk).into_iter().find(|name| !before.contains(name)).unwrap();
+        age(&disk.join(left), hours);
     }
     assert_eq!(store.list("").await.unwrap(), []);
     store.create("new").await.unwrap().finish().await.unwrap();
@@ -305,7 +319,7 @@ async fn a_server_killed_in_the_middle_of_an_upload_and_started_again_costs_noth
 async fn a_server_that_stays_away_is_told_when_the_patience_ends() {
     let mut samba = Samba::start("");
     let smb = SmbSettings { patience: Duration::from_secs(2), ..SmbSettings::default() };
-    let store = stores_at(samba.port(), smb).open(&spec(USUAL)).unwrap();
+    let store = stores_at(samba.port(), &smb).open(&spec(USUAL)).unwrap();
     let mut writer = store.create("big").await.unwrap();
     writer.write(noise(9)).await.unwrap();
     samba.kill();
@@ -317,7 +331,7 @@ async fn a_server_that_stays_away_is_told_when_the_patience_ends() {
 async fn a_server_that_stalls_is_left_and_entered_again() {
     let samba = Samba::start("");
     let smb = SmbSettings { answer_timeout: Duration::from_secs(1), ..SmbSettings::default() };
-    let store = stores_at(samba.port(), smb).open(&spec(USUAL)).unwrap();
+    let store = stores_at(samba.port(), &smb).open(&spec(USUAL)).unwrap();
     let data = noise(30);
     let mut writer = store.create("big").await.unwrap();
     writer.write(data.slice(..9 * MIB)).await.unwrap();

@@ -98,10 +98,11 @@ fn configure(directory: &Path, port: u16, more: &str) {
     }
     let shares =
         [(EXACT, "case sensitive = yes"), (USUAL, ""), (CLOSED, "valid users = root"), (READ_ONLY, "read only = yes")];
-    for (share, lines) in shares {
+    let section = |(share, lines): (&str, &str)| {
         fs::create_dir(directory.join(share)).unwrap();
-        text += &format!("[{share}]\npath = {at}/{share}\nforce user = root\nread only = no\n{lines}\n");
-    }
+        format!("[{share}]\npath = {at}/{share}\nforce user = root\nread only = no\n{lines}\n")
+    };
+    text.extend(shares.map(section));
     fs::write(directory.join("smb.conf"), text).unwrap();
 }
 

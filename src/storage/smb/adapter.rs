@@ -8,7 +8,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use smb::{Connection, ConnectionConfig, Error, Guid, Session, Tree, UncPath, connection::EncryptionMode};
-use sspi::{AuthIdentity, Username};
+use sspi::{AuthIdentity, UserNameFormat, Username};
 use tokio::{net::lookup_host, time::timeout};
 
 use super::{
@@ -75,8 +75,29 @@ fn given_up() -> Trouble {
 }
 
 async fn enter(target: &Target, user: &Credentials) -> Result<Share, Trouble> {
+    let mut names = names(&user.user)?;
+    let mut entered = enter_as(target, names.remove(0), user).await;
+    for name in names {
+        if !matches!(entered, Err(Trouble::NotLetIn(_))) {
+            break;
+        }
+        entered = enter_as(target, name, user).await;
+    }
+    entered
+}
+
+/// A server that belongs to no domain does not know `user@domain` in one piece.
+fn names(user: &str) -> Result<Vec<Username>, Trouble> {
+    let name = Username::parse(user).map_err(|_| Trouble::UserName)?;
+    let parts = user.rsplit_once('@').filter(|_| name.format() == UserNameFormat::UserPrincipalName);
+    let apart = parts.and_then(|(account, domain)| Username::new_down_level_logon_name(account, domain).ok());
+    Ok([name].into_iter().chain(apart).collect())
+}
+
+async fn enter_as(target: &Target, username: Username, user: &Credentials) -> Result<Share, Trouble> {
     let connection = negotiated(target).await?;
-    let session = connection.authenticate(identity(user)?).await.map_err(not_let_in)?;
+    let identity = AuthIdentity { username, password: user.password.expose().to_owned().into() };
+    let session = connection.authenticate(identity).await.map_err(not_let_in)?;
     let unc = UncPath::new(&target.host).and_then(|host| host.with_share(&target.share)).map_err(trouble)?;
     let tree = session.tree_connect(&unc).await.map_err(|error| match trouble(error) {
         Trouble::Refused(status) => Trouble::NoEntry(status),
@@ -88,9 +109,15 @@ async fn enter(target: &Target, user: &Credentials) -> Result<Share, Trouble> {
 /// Encrypted where the server can; signed always.
 async fn negotiated(target: &Target) -> Result<Connection, Trouble> {
     match negotiate(target, EncryptionMode::Required).await? {
-        Err(Error::NegotiationError(_)) => negotiate(target, EncryptionMode::Allowed).await?.map_err(trouble),
-        negotiated => negotiated.map_err(trouble),
+        Ok(connection) if encrypts(&connection) => Ok(connection),
+        Ok(_) | Err(Error::NegotiationError(_)) => negotiate(target, EncryptionMode::Allowed).await?.map_err(trouble),
+        Err(other) => Err(trouble(other)),
     }
+}
+
+/// The crate can with SMB 3.1.1 only.
+fn encrypts(connection: &Connection) -> bool {
+    connection.conn_info().is_some_and(|info| info.negotiation.encryption_cipher.is_some())
 }
 
 async fn negotiate(target: &Target, encryption: EncryptionMode) -> Result<smb::Result<Connection>, Trouble> {
@@ -124,16 +151,11 @@ async fn reach_one(address: SocketAddr) -> io::Result<Tcp> {
     timeout(CONNECT_TIMEOUT, Tcp::connect(address)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
-fn identity(user: &Credentials) -> Result<AuthIdentity, Trouble> {
-    let username = Username::parse(&user.user).map_err(|_| Trouble::UserName)?;
-    Ok(AuthIdentity { username, password: user.password.expose().to_owned().into() })
-}
-
 fn not_let_in(error: Error) -> Trouble {
     match trouble(error) {
         Trouble::Refused(status) if status.meaning() != Meaning::Busy => Trouble::NotLetIn(status),
-        // The crate has no error of its own for it.
-        Trouble::Lost(why) if why.contains("guest") => Trouble::Guest,
+        // The crate has no error of its own for it: a guest has no key to sign with.
+        Trouble::Lost(why) if why.contains("guest") || why.contains("not signed") => Trouble::Guest,
         other => other,
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::StoreId;
 const USUAL_PORT: u16 = 445;
 
 /// What the operator says of shares that are reached over SMB.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmbSettings {
     /// Whether a UNC path that no mount maps is reached over SMB.
     pub enabled: bool,

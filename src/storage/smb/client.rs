@@ -50,7 +50,7 @@ pub(super) trait Link: Send + Sync {
 pub(super) enum How {
     /// To read it.
     Read,
-    /// To go on writing it.
+    /// To look at what was written and to go on writing.
     Write,
     /// To write it; it must not be there yet.
     Create,
@@ -98,6 +98,8 @@ pub(super) struct Entry {
     pub(super) kind: EntryKind,
     pub(super) size: u64,
     pub(super) written: DateTime<Utc>,
+    /// The last change of anything, of its name too.
+    pub(super) changed: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,7 +40,8 @@ fn is_forbidden(c: char) -> bool {
 }
 
 fn escape(c: char, name: &mut String) {
-    name.push_str(&format!("%{:02X}", u32::from(c)));
+    let hexadecimal = |digit: u32| char::from_digit(digit, 16).unwrap_or_default().to_ascii_uppercase();
+    name.extend(['%', hexadecimal(u32::from(c) / 16), hexadecimal(u32::from(c) % 16)]);
 }
 
 fn names_a_device(part: &str) -> bool {

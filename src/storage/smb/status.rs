@@ -34,14 +34,13 @@ pub(super) enum Meaning {
 const ACCESS_DENIED: u32 = 0xC000_0022;
 const NOT_A_DIRECTORY: u32 = 0xC000_0103;
 const NO_SUCH_FILE: u32 = 0xC000_000F;
-const PATH_NOT_FOUND: u32 = 0xC000_003A;
 const FILE_IS_A_DIRECTORY: u32 = 0xC000_00BA;
 
 /// The name of each status that is told apart, for people, and what it means.
 const KNOWN: [(u32, &str, Meaning); 38] = [
     (NO_SUCH_FILE, "NO_SUCH_FILE", Meaning::NotThere),
     (0xC000_0034, "OBJECT_NAME_NOT_FOUND", Meaning::NotThere),
-    (PATH_NOT_FOUND, "OBJECT_PATH_NOT_FOUND", Meaning::NotThere),
+    (0xC000_003A, "OBJECT_PATH_NOT_FOUND", Meaning::NotThere),
     (NOT_A_DIRECTORY, "NOT_A_DIRECTORY", Meaning::NotThere),
     (FILE_IS_A_DIRECTORY, "FILE_IS_A_DIRECTORY", Meaning::NotThere),
     (0xC000_0056, "DELETE_PENDING", Meaning::NotThere),

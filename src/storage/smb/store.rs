@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
@@ -14,7 +14,7 @@ use super::{
     names::{part_of, path_of},
     patience::Patience,
     shares::{Access, Lent},
-    status::Meaning,
+    status::{Meaning, Status},
     upload::SmbUpload,
 };
 use crate::{
@@ -110,20 +110,31 @@ impl Store {
 
     /// A store that was never written to is a missing store.
     pub(super) async fn error(&self, operation: &'static str, key: &str, trouble: Trouble) -> StorageError {
-        let (kind, reason) = explained(&trouble, &self.access);
+        let (mut kind, mut reason) = explained(&trouble, &self.access);
+        let missing = if kind == ErrorKind::NotFound { self.whether_missing().await } else { None };
+        if let Some(status) = missing {
+            reason = Some(format!("the folder '{}' is not there", self.folder));
+            if status == Status::NOT_A_DIRECTORY {
+                // Nobody may take it for an empty store.
+                (kind, reason) = (ErrorKind::Invalid, Some(format!("'{}' is a file and no folder", self.folder)));
+            }
+        }
         let mut error = StorageError::new(kind, &self.description, operation, key);
         if let Some(reason) = reason {
             error = error.because(reason);
         }
-        if kind == ErrorKind::NotFound && self.is_missing().await {
-            error = error.store_is_missing().because(format!("the folder '{}' is not there", self.folder));
+        if missing.is_some() && kind == ErrorKind::NotFound {
+            error = error.store_is_missing();
         }
         error.caused_by(trouble)
     }
 
-    async fn is_missing(&self) -> bool {
-        let looked = self.ask(|lent| async move { lent.list(&self.folder, UNFINISHED).await }).await;
-        matches!(looked, Err(trouble) if trouble.meaning() == Some(Meaning::NotThere))
+    /// What the server says of the store's folder if that is not there.
+    async fn whether_missing(&self) -> Option<Status> {
+        match self.ask(|lent| async move { lent.list(&self.folder, UNFINISHED).await }).await {
+            Err(Trouble::Refused(status)) if status.meaning() == Meaning::NotThere => Some(status),
+            _ => None,
+        }
     }
 
     fn path(&self, key: &str) -> String {
@@ -194,7 +205,8 @@ impl Store {
                 _ if !key.starts_with(prefix) || checked(&key).is_err() => {}
                 EntryKind::Directory => waiting.push(key),
                 EntryKind::File => {
-                    found.push(Object { key, size: entry.size, tag: entry.written.timestamp_micros().to_string() })
+                    let tag = entry.changed.to_rfc3339_opts(SecondsFormat::Nanos, true);
+                    found.push(Object { key, size: entry.size, tag });
                 }
                 EntryKind::Other => {}
             }
@@ -220,13 +232,23 @@ pub(super) fn is_absence(trouble: &Trouble) -> bool {
 }
 
 async fn read_range(file: &dyn OpenFile, range: Range<u64>) -> Result<Bytes, Trouble> {
+    let mut data = BytesMut::new();
+    for_each_piece(file, range, |piece| data.extend_from_slice(piece)).await?;
+    Ok(data.freeze())
+}
+
+/// Shows what a file holds, in order, to `look`.
+pub(super) async fn for_each_piece(
+    file: &dyn OpenFile,
+    range: Range<u64>,
+    mut look: impl FnMut(&[u8]) + Send,
+) -> Result<(), Trouble> {
     let pieces = range.clone().step_by(PIECE).map(|at| read_piece(file, at, (range.end - at).min(PIECE as u64)));
     let mut pieces = stream::iter(pieces).buffered(AT_ONCE);
-    let mut data = BytesMut::new();
     while let Some(piece) = pieces.try_next().await? {
-        data.extend_from_slice(&piece);
+        look(&piece);
     }
-    Ok(data.freeze())
+    Ok(())
 }
 
 /// A server may give less at once than it is asked for.
@@ -256,11 +278,11 @@ pub(super) async fn remove(lent: &Lent, path: &str) -> Result<(), Trouble> {
 /// fails when it finishes.
 async fn remove_unfinished(lent: &Lent, path: &str) -> Result<(), Trouble> {
     let (folder, prefix) = Store::unfinished(path);
-    let left = match lent.list(folder, &format!("{prefix}*")).await {
+    let remains = match lent.list(folder, &format!("{prefix}*")).await {
         Err(trouble) if is_absence(&trouble) => return Ok(()),
-        left => left?,
+        remains => remains?,
     };
-    for entry in left {
+    for entry in remains {
         match remove(lent, &join(folder, &entry.name)).await {
             Err(trouble) if is_absence(&trouble) => {}
             removed => removed?,

@@ -12,7 +12,7 @@ use super::{
     patience::Patience,
     shares::Lent,
     status::Meaning,
-    store::{AT_ONCE, Store, is_absence, join, remove},
+    store::{AT_ONCE, Store, for_each_piece, is_absence, join, remove},
 };
 use crate::storage::{
     StorageError,
@@ -20,6 +20,8 @@ use crate::storage::{
     key::UNFINISHED,
 };
 
+/// How much may be acknowledged and not yet durable: a server that lost it in a crash is asked to show it again.
+const CHECKPOINT: u64 = 1 << 30;
 /// A file that nobody has written to for so long belongs to a writer that died.
 const ABANDONED: TimeDelta = TimeDelta::days(1);
 
@@ -39,6 +41,9 @@ struct Unfinished {
     /// What the server has not acknowledged, in order.
     waiting: VecDeque<Piece>,
     len: u64,
+    /// So far it was flushed, and the sum of what was acknowledged after that.
+    durable: u64,
+    sum: crc32fast::Hasher,
     renamed: bool,
     patience: Patience,
 }
@@ -86,7 +91,9 @@ impl Unfinished {
         let temporary = join(folder, &format!("{prefix}{}", store.clock.uuid()));
         let patience = store.patience();
         let (open, waiting) = (None, VecDeque::new());
-        let mut new = Self { store, target, temporary, open, waiting, len: 0, renamed: false, patience };
+        let sum = crc32fast::Hasher::new();
+        let mut new =
+            Self { store, target, temporary, open, waiting, len: 0, durable: 0, sum, renamed: false, patience };
         let mut again = false;
         while let Err(trouble) = new.create(again).await {
             new.patience.bear(trouble).await?;
@@ -120,6 +127,9 @@ impl Unfinished {
             while self.waiting.len() >= AT_ONCE {
                 self.settle().await?;
             }
+            if self.acknowledged() - self.durable >= CHECKPOINT {
+                self.make_durable().await?;
+            }
             let (at, data) = (self.len, part.split_to(part.len().min(PIECE)));
             self.len += data.len() as u64;
             let written = self.begin(at, data.clone());
@@ -138,14 +148,26 @@ impl Unfinished {
     /// Waits for the oldest piece.
     async fn settle(&mut self) -> Result<(), Trouble> {
         let Some(oldest) = self.waiting.front_mut() else { return Ok(()) };
-        match (&mut oldest.written).await {
-            Err(trouble) => self.recover(trouble).await,
-            Ok(()) => {
-                self.patience.renew();
-                self.waiting.pop_front();
-                Ok(())
-            }
+        if let Err(trouble) = (&mut oldest.written).await {
+            return self.recover(trouble).await;
         }
+        self.patience.renew();
+        self.sum.update(&oldest.data);
+        self.waiting.pop_front();
+        Ok(())
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.waiting.front().map_or(self.len, |oldest| oldest.at)
+    }
+
+    async fn make_durable(&mut self) -> Result<(), Trouble> {
+        let Some(Open { file, .. }) = &self.open else { return Err(Trouble::Vanished) };
+        if let Err(trouble) = file.flush().await {
+            return self.recover(trouble).await;
+        }
+        (self.durable, self.sum) = (self.acknowledged(), crc32fast::Hasher::new());
+        Ok(())
     }
 
     /// Goes on from what the server has acknowledged, on another connection.
@@ -166,7 +188,8 @@ impl Unfinished {
         Ok(())
     }
 
-    /// The answer to the renaming may have been lost, so that the file has its own name.
+    /// The answer to the renaming may have been lost, so that the file has its own name; and what was acknowledged may
+    /// have been lost with the server.
     async fn reopen(&mut self) -> Result<(), Trouble> {
         let Some(number) = self.open.as_ref().map(|open| open.number) else { return Err(Trouble::Vanished) };
         let lent = self.store.lend().await?;
@@ -175,8 +198,13 @@ impl Unfinished {
             opened => (opened, false),
         };
         let file = file.map_err(|trouble| if is_absence(&trouble) { Trouble::Vanished } else { trouble })?;
-        let acknowledged = self.waiting.front().map_or(self.len, |oldest| oldest.at);
-        if file.number().await? != number || file.facts().size < acknowledged {
+        let range = self.durable..self.acknowledged();
+        if file.number().await? != number || file.facts().size < range.end {
+            return Err(Trouble::Vanished);
+        }
+        let mut sum = crc32fast::Hasher::new();
+        for_each_piece(&*file, range, |piece| sum.update(piece)).await?;
+        if sum.finalize() != self.sum.clone().finalize() {
             return Err(Trouble::Vanished);
         }
         self.renamed = renamed;
@@ -245,17 +273,19 @@ fn folder_of(path: &str) -> &str {
     path.rsplit_once('\\').map_or("", |(folder, _)| folder)
 }
 
-/// Makes a folder and those above it.
+/// Makes a folder and those above it that are missing.
 async fn make_folder(lent: &Lent, folder: &str) -> Result<(), Trouble> {
-    let mut missing = vec![folder];
-    while let Some(folder) = missing.last().copied() {
-        match lent.make_directory(folder).await {
-            Err(trouble) if is_absence(&trouble) && !folder_of(folder).is_empty() => missing.push(folder_of(folder)),
-            made => {
-                made?;
-                missing.pop();
-            }
+    let mut missing = Vec::new();
+    let mut next = folder;
+    while let Err(trouble) = lent.make_directory(next).await {
+        if !is_absence(&trouble) || folder_of(next).is_empty() {
+            return Err(trouble);
         }
+        missing.push(next);
+        next = folder_of(next);
+    }
+    for folder in missing.into_iter().rev() {
+        lent.make_directory(folder).await?;
     }
     Ok(())
 }
@@ -273,6 +303,9 @@ impl Upload for SmbUpload {
     fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
         async move {
             let written = self.unfinished.write(part).await;
+            if written.is_err() {
+                self.unfinished.discard().await;
+            }
             self.told(written).await
         }
         .boxed()

@@ -105,7 +105,8 @@ fn entry(found: &FileDirectoryInformation) -> Option<Entry> {
         (false, false) => EntryKind::File,
     };
     let written = moment(found.last_write_time.since_epoch());
-    (name != "." && name != "..").then_some(Entry { name, kind, size: found.end_of_file, written })
+    let changed = moment(found.change_time.since_epoch());
+    (name != "." && name != "..").then_some(Entry { name, kind, size: found.end_of_file, written, changed })
 }
 
 /// Windows counts from 1601.
@@ -143,13 +144,14 @@ fn directory_args(disposition: CreateDisposition) -> FileCreateArgs {
 }
 
 fn file_args(how: How) -> FileCreateArgs {
-    let reading = FileAccessMask::new().with_file_read_attributes(true).with_synchronize(true);
+    let looking = FileAccessMask::new().with_file_read_attributes(true).with_synchronize(true);
+    let reading = looking.with_file_read_data(true);
     let writing = reading.with_file_write_data(true).with_file_append_data(true).with_delete(true);
     let (disposition, desired_access) = match how {
-        How::Read => (CreateDisposition::Open, reading.with_file_read_data(true)),
+        How::Read => (CreateDisposition::Open, reading),
         How::Write => (CreateDisposition::Open, writing),
         How::Create => (CreateDisposition::Create, writing),
-        How::Delete => (CreateDisposition::Open, reading.with_delete(true)),
+        How::Delete => (CreateDisposition::Open, looking.with_delete(true)),
     };
     let options = CreateOptions::new().with_non_directory_file(true);
     FileCreateArgs { disposition, attributes: FileAttributes::new(), options, desired_access }
