@@ -139,7 +139,9 @@ impl Directory {
     }
 
     fn list(&self, prefix: &str) -> io::Result<Vec<Object>> {
-        fs::metadata(&self.path)?;
+        if !fs::metadata(&self.path)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         let mut found = Vec::new();
         let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut waiting = vec![self.path.join(folder)];
@@ -193,17 +195,26 @@ impl Directory {
         checked(key).ok().map(str::to_owned)
     }
 
+    /// What stands where a directory should be, the store itself or one above it.
+    fn in_the_way(&self) -> Option<&Path> {
+        self.path.ancestors().find(|path| path.exists()).filter(|path| !path.is_dir())
+    }
+
     /// A store that was never written to is a missing store. A base that is gone, most often a share that is not mounted,
-    /// is one that cannot be reached: nobody may take it for an empty one.
+    /// is one that cannot be reached, and one with a file in its place is a mistake: nobody may take it for an empty one.
     fn explain(&self, operation: &'static str, key: &str, error: io::Error) -> StorageError {
         let gone = |path: &Path| format!("the directory {} does not exist", path.display());
         let new = |kind| StorageError::new(kind, &self.description, operation, key);
-        let explained = match kind_of(&error) {
-            ErrorKind::NotFound if !self.base.is_dir() => new(ErrorKind::Unreachable).because(gone(&self.base)),
-            ErrorKind::NotFound if !self.path.is_dir() => {
+        let file = |path: &Path| {
+            format!("{} is not a directory: a file stands where the file share should be", path.display())
+        };
+        let explained = match (kind_of(&error), self.in_the_way()) {
+            (ErrorKind::NotFound, Some(path)) => new(ErrorKind::Invalid).because(file(path)),
+            (ErrorKind::NotFound, None) if !self.base.is_dir() => new(ErrorKind::Unreachable).because(gone(&self.base)),
+            (ErrorKind::NotFound, None) if !self.path.is_dir() => {
                 new(ErrorKind::NotFound).store_is_missing().because(gone(&self.path))
             }
-            kind => new(kind),
+            (kind, _) => new(kind),
         };
         explained.caused_by(error)
     }

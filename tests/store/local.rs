@@ -144,6 +144,43 @@ async fn a_share_that_is_not_there_yet_is_told_apart_from_a_missing_object() {
 }
 
 #[tokio::test]
+async fn a_file_where_the_share_should_be_is_no_empty_share() {
+    let root = TempDir::new().unwrap();
+    fs::write(root.path().join("share"), "x").unwrap();
+    for name in ["share", "share/deeper"] {
+        let store = open(&root, name);
+        let refused = [
+            store.list("").await.unwrap_err(),
+            store.list("App/").await.unwrap_err(),
+            store.get("x").await.unwrap_err(),
+            store.put_new("x", Bytes::new()).await.unwrap_err(),
+        ];
+        for error in refused {
+            assert_eq!((error.kind(), error.is_store_missing()), (ErrorKind::Invalid, false), "{name}: {error:?}");
+            assert!(error.to_string().contains("share is not a directory"), "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_five_gibibytes_comes_back() {
+    const GIB: u64 = 1 << 30;
+    let root = TempDir::new().unwrap();
+    let store = open(&root, "share");
+    let mut writer = store.create("large").await.unwrap();
+    for number in 0..640_u32 {
+        let mut part = vec![0; 8 << 20];
+        part[..4].copy_from_slice(&number.to_be_bytes());
+        writer.write(part.into()).await.unwrap();
+    }
+    writer.finish().await.unwrap();
+    assert_eq!(store.list("").await.unwrap()[0].size, 5 * GIB);
+    let four = 4 * GIB;
+    assert_eq!(store.get_range("large", four..four + 4).await.unwrap(), 512_u32.to_be_bytes().as_slice());
+    assert_eq!(store.get_range("large", 5 * GIB - 1..6 * GIB).await.unwrap(), [0].as_slice());
+}
+
+#[tokio::test]
 async fn only_the_owner_can_read_what_is_written() {
     let root = TempDir::new().unwrap();
     let store = open(&root, "a/b");
