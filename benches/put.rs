@@ -1,0 +1,57 @@
+//! Writes one file into a storage as one object, for `scripts/bench-storage`, which takes the time.
+//!
+//!     put smb UNC-PATH PORT USER FILE      with the password in BENCH_PASSWORD
+
+#![expect(clippy::unwrap_used, reason = "what fails here ends the run")]
+
+use std::{env, fs::File, io::Read};
+
+use bytes::BytesMut;
+use fabric_backup::{
+    clock::Clock,
+    domain::{Credentials, FileShare, Secret, StorageSpec},
+    storage::{SmbSettings, Storage, StoreSettings, Stores},
+};
+
+const PART: usize = 8 << 20;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["smb", path, port, user, file] => put(&share(path, port.parse().unwrap(), user), file).await,
+        // What cargo itself adds, and nothing else.
+        [] | ["--bench"] => println!("run by scripts/bench-storage"),
+        other => panic!("{other:?} is not understood"),
+    }
+}
+
+fn share(path: &str, port: u16, user: &str) -> Storage {
+    let smb = SmbSettings { ports: [("127.0.0.1".to_owned(), port)].into(), ..SmbSettings::default() };
+    let password = Secret::new(env::var("BENCH_PASSWORD").unwrap());
+    let primary = Some(Credentials { user: user.to_owned(), password });
+    let share = FileShare { path: path.to_owned(), primary, secondary: None };
+    let settings = StoreSettings { smb, ..StoreSettings::default() };
+    Stores::new(settings, Clock::system()).open(&StorageSpec::FileShare(share)).unwrap()
+}
+
+async fn put(storage: &Storage, file: &str) {
+    let mut file = File::open(file).unwrap();
+    let mut writer = storage.create("object").await.unwrap();
+    loop {
+        let mut part = BytesMut::zeroed(PART);
+        let mut read = 0;
+        while read < PART {
+            match file.read(&mut part[read..]).unwrap() {
+                0 => break,
+                more => read += more,
+            }
+        }
+        part.truncate(read);
+        if part.is_empty() {
+            return writer.finish().await.unwrap();
+        }
+        writer.write(part.freeze()).await.unwrap();
+    }
+}
