@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{Overrides, load, schema};
@@ -11,6 +12,7 @@ use crate::{
     app::settings::{Settings, SourceSettings},
     domain::{Credentials, FileShare, KeyRange, PartitionKind, Secret, ServiceKind, StorageSpec},
     ledger::KeyFile,
+    storage::SmbSettings,
 };
 
 /// A directory with the given configuration and the directories `a` to `d` beside it.
@@ -216,6 +218,23 @@ fn roots_and_mounts_are_read_relative_to_the_file() {
     let base = fs::canonicalize(directory.path()).unwrap();
     assert_eq!(settings.file_share.share_roots, [base.join("a")]);
     assert_eq!(settings.file_share.mounts, [(r"\\host\share".to_owned(), base.join("b"))].into());
+}
+
+#[test]
+fn shares_over_smb_have_their_defaults_and_hosts_in_lower_case() {
+    let (_, usual) = settings("");
+    assert_eq!(usual.file_share.smb, SmbSettings::default());
+    let written = "[file_share.smb]\nenabled = false\nports = { FileServer = 4455 }\nanswer_timeout_seconds = 1\n\
+                   retry_seconds = 0\nidle_seconds = 3";
+    let (_, settings) = settings(written);
+    let expected = SmbSettings {
+        enabled: false,
+        ports: [("fileserver".to_owned(), 4455)].into(),
+        answer_timeout: Duration::from_secs(1),
+        patience: Duration::ZERO,
+        idle: Duration::from_secs(3),
+    };
+    assert_eq!(settings.file_share.smb, expected);
 }
 
 #[test]
