@@ -265,6 +265,36 @@ async fn blocks_of_other_sizes_than_the_smallest_make_chains_too() {
     assert_eq!(chain.restore(1).await, plain(&state));
 }
 
+#[tokio::test]
+async fn a_backup_is_the_same_to_the_byte_however_many_workers_make_it() {
+    let mut chain = Chain::new(Storage::memory());
+    let mut state = sample();
+    state.extend((0..3000).map(|n| (format!("m/{n:04}"), (noise(1000 + n)[n..].to_vec(), 500 + n as u64))));
+    state.insert("text".to_owned(), (b"some words ".repeat(1 << 19), 7));
+    for is_full in [true, false] {
+        let mut zips = vec![];
+        for workers in [1, 2, 3, 8] {
+            let (tree, mut draft) = (tree(&state), chain.draft().await);
+            draft.packing.workers = workers;
+            draft.point.location = place().location(noon() + TimeDelta::days(i64::try_from(workers).unwrap()));
+            let pack = move |packer: &mut Packer<Upload>| {
+                tree.iter().try_for_each(|(entry, content, stamp)| {
+                    let is_kept = packer.kept(entry, *stamp)?;
+                    if is_kept { Ok(()) } else { packer.stamped(entry, *stamp, &mut content.as_slice()) }
+                })
+            };
+            let storage = Storage::memory();
+            stage::<PackError, _>(&storage, draft, Arc::default(), pack).await.unwrap();
+            let key = storage.list("").await.unwrap().remove(0).key;
+            zips.push(storage.get(&key).await.unwrap());
+        }
+        assert!(zips.iter().all(|zip| *zip == zips[0]), "full: {is_full}");
+        chain.add(&state).await;
+        state.insert("new".to_owned(), (noise(3 << 20).split_off(7), 8));
+        (0..3000).step_by(3).for_each(|n| change(&mut state, &format!("m/{n:04}"), |content| content[n / 2] ^= 1));
+    }
+}
+
 /// What can happen to a state between two backups.
 #[derive(Debug, Clone)]
 enum Change {

@@ -44,7 +44,7 @@ use full::Full;
 use inbox::Inbox;
 use increment::Increment;
 use output::Output;
-use work::{Lookup, Worker};
+use work::{Crew, Lookup};
 
 /// The name below which a zip holds what is ours; no state may have it at its root.
 const OWN: &str = ".fabric-backup";
@@ -162,8 +162,8 @@ pub struct Packer<W> {
     frame: usize,
     spare: Receiver<Box<Chunk>>,
     jobs: Sender<Job>,
+    crew: Crew,
     earlier: Option<Earlier>,
-    meter: Arc<Meter>,
     assembly: Option<Assembly<W>>,
     _lifeline: Lifeline,
 }
@@ -199,12 +199,6 @@ impl<W: Write + Send + 'static> Packer<W> {
     pub fn start(out: W, packing: &Packing, meter: Arc<Meter>) -> Result<Self, PackError> {
         let earlier = packing.base.as_ref().map(Earlier::of).transpose()?;
         let ((jobs, todo), (done, results)) = (mpsc::channel(), mpsc::channel());
-        let todo = Arc::new(Mutex::new(todo));
-        for _ in 0..packing.workers {
-            let known = earlier.as_ref().map(|earlier| earlier.known.clone());
-            let mut worker = Worker::new(packing, known, meter.clone()).map_err(PackError::Start)?;
-            work::start(todo.clone(), done.clone(), move |job| worker.work(job)).map_err(PackError::Start)?;
-        }
         let (back, spare) = mpsc::channel();
         let chunks = 2 * packing.workers + 2;
         (0..chunks).try_for_each(|_| back.send(Box::default())).map_err(|_| PackError::Stopped)?;
@@ -222,8 +216,15 @@ impl<W: Write + Send + 'static> Packer<W> {
             frame: packing.block_size.frame() as usize,
             spare,
             jobs,
+            crew: Crew {
+                packing: packing.clone(),
+                known: earlier.as_ref().map(|earlier| earlier.known.clone()),
+                meter,
+                jobs: Arc::new(Mutex::new(todo)),
+                done: done.clone(),
+                size: 0,
+            },
             earlier,
-            meter,
             assembly: Some(assembly.map_err(PackError::Start)?),
             _lifeline: Lifeline(done),
         })
@@ -282,7 +283,7 @@ impl<W: Write + Send + 'static> Packer<W> {
         let mut left = len;
         while left > 0 {
             let piece = usize::try_from(left).unwrap_or(usize::MAX).min(self.frame);
-            let meter = self.meter.clone();
+            let meter = self.crew.meter.clone();
             let room = self.room(piece)?;
             if !timed(&meter, Stage::Read, || fill(room, piece, content)).map_err(read)? {
                 return Err(changed());
@@ -327,6 +328,7 @@ impl<W: Write + Send + 'static> Packer<W> {
         let Some(mut chunk) = self.chunk.take() else { return Ok(()) };
         chunk.number = self.number;
         self.number += 1;
+        self.crew.grow().map_err(PackError::Start)?;
         self.jobs.send(Job::Chunk(chunk)).map_err(|_| self.failure())
     }
 

@@ -8,10 +8,10 @@
 
 use std::{
     io::{self, Write},
-    sync::Arc,
+    sync::{Arc, mpsc as std_mpsc},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::{sync::mpsc, task::spawn_blocking};
 use uuid::Uuid;
@@ -255,21 +255,46 @@ async fn take_back(storage: &Storage, key: &str) -> bool {
     gone.is_ok()
 }
 
-/// Where the packer writes: gathers bytes and passes them on, waiting while the storage is slower.
+/// Where the packer writes: gathers bytes and passes them on, waiting while the storage is slower. What the storage has
+/// done with is filled again.
 pub struct Upload {
     pieces: mpsc::Sender<Bytes>,
-    gathered: BytesMut,
+    gathered: Vec<u8>,
+    spare: std_mpsc::Receiver<Vec<u8>>,
+    back: std_mpsc::Sender<Vec<u8>>,
+}
+
+/// Bytes on their way to the storage. Their memory goes back to the upload.
+struct Piece {
+    bytes: Vec<u8>,
+    back: std_mpsc::Sender<Vec<u8>>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // After the last piece nobody wants it.
+        let _ = self.back.send(std::mem::take(&mut self.bytes));
+    }
 }
 
 impl Upload {
     fn channel() -> (Self, mpsc::Receiver<Bytes>) {
-        let (pieces, receiver) = mpsc::channel(1);
-        (Self { pieces, gathered: BytesMut::with_capacity(PIECE) }, receiver)
+        let ((pieces, receiver), (back, spare)) = (mpsc::channel(1), std_mpsc::channel());
+        (Self { pieces, gathered: Vec::new(), spare, back }, receiver)
     }
 
     fn pass_on(&mut self) -> io::Result<()> {
-        let full = std::mem::replace(&mut self.gathered, BytesMut::with_capacity(PIECE));
-        self.pieces.blocking_send(full.freeze()).map_err(|_| given_up())
+        let mut next = self.spare.try_recv().unwrap_or_default();
+        next.clear();
+        let bytes = std::mem::replace(&mut self.gathered, next);
+        let piece = Piece { bytes, back: self.back.clone() };
+        self.pieces.blocking_send(Bytes::from_owner(piece)).map_err(|_| given_up())
     }
 }
 
@@ -277,6 +302,9 @@ impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.pieces.is_closed() {
             return Err(given_up());
+        }
+        if self.gathered.is_empty() {
+            self.gathered.reserve_exact(PIECE);
         }
         let len = bytes.len().min(PIECE - self.gathered.len());
         self.gathered.extend_from_slice(&bytes[..len]);

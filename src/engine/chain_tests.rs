@@ -1,6 +1,7 @@
-use std::fs;
+use std::{fs, os::fd::OwnedFd, path::Path};
 
 use chrono::DateTime;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use super::tests::{Node, ONE, catalog, go, run, storage};
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
     chain::{Conditions, next},
     domain::{BackupPoint, Parent, PolicyName, Wanted, WhyFull},
     job::{BackupJob, BackupTask, RestoreJob, RestoreTask, State},
+    source::Source,
 };
 
 fn policy() -> PolicyName {
@@ -101,6 +103,46 @@ fn an_incremental_backup_stores_what_is_new_and_counts_in_its_chain() {
         assert!(archive.content().stored_bytes < 20);
         assert_eq!(node.ledger.partition(ONE).await.unwrap().unwrap().tip.unwrap().incrementals, 1);
     });
+}
+
+/// Tells whether a file was opened.
+struct Watch(OwnedFd);
+
+impl Watch {
+    fn on(file: &Path) -> Self {
+        let watch = inotify::init(CreateFlags::NONBLOCK).unwrap();
+        inotify::add_watch(&watch, file, WatchFlags::OPEN).unwrap();
+        Self(watch)
+    }
+
+    /// Since it was asked last.
+    fn was_opened(&self) -> bool {
+        rustix::io::read(&self.0, &mut [0; 4096]).is_ok()
+    }
+}
+
+#[test]
+fn a_file_that_did_not_change_is_not_opened_unless_the_source_says_so() {
+    for always_read in [false, true] {
+        let mut node = Node::new(go(), 1, 1);
+        node.host(Source::directory(node.state(ONE)).always_read(always_read));
+        run(async {
+            let watch = Watch::on(&node.state(ONE).join("a"));
+            backup(&node, Wanted::Full(WhyFull::NoBase)).await;
+            assert!(watch.was_opened());
+            write(&node, "b", "new");
+            for _ in 0..2 {
+                let wanted = wanted(&node, 9).await;
+                backup(&node, wanted).await;
+                assert_eq!(watch.was_opened(), always_read);
+            }
+            write(&node, "a", "changed");
+            assert!(watch.was_opened());
+            let wanted = wanted(&node, 9).await;
+            let point = backup(&node, wanted).await;
+            assert!(watch.was_opened() && open(&node, &point).await.content().stored_bytes < 20);
+        });
+    }
 }
 
 #[test]

@@ -87,6 +87,13 @@ impl Node {
         Self { root, hand, clock, ledger, engine }
     }
 
+    /// Hosts the first partition from another source, and no other.
+    pub(crate) fn host(&mut self, source: Source) {
+        let hosted = Hosted { source, ..hosted(self.root.path(), ONE) };
+        let catalog = catalog(self.root.path(), &self.clock, go());
+        self.engine = Engine::new(vec![hosted], catalog, self.ledger.clone(), self.clock.clone(), 1);
+    }
+
     /// The next process over the same ledger, store and states.
     pub(crate) fn reborn(&self) -> Engine {
         let hosted = [ONE, TWO].map(|id| hosted(self.root.path(), id));

@@ -19,9 +19,15 @@ fn start() -> DateTime<Utc> {
 const HOUR: TimeDelta = TimeDelta::hours(1);
 const DAY: TimeDelta = TimeDelta::days(1);
 
-/// A world whose partitions were backed up every hour for ten, without retention.
+/// A world whose partitions were backed up in full every hour for ten, without retention.
 async fn ten_hours(partitions: u128) -> (World, Node) {
-    let world = World::new(partitions, start());
+    hours_of_chains(partitions, 0).await
+}
+
+/// The same, with so many incremental backups after each full one.
+async fn hours_of_chains(partitions: u128, incrementals: u8) -> (World, Node) {
+    let mut world = World::new(partitions, start());
+    world.max_incrementals = incrementals;
     world.policy("p", every("PT1H"), None).await;
     world.enable(&Entity::Application(application()), "p").await;
     let mut node = world.start().await;
@@ -118,6 +124,19 @@ async fn a_backup_that_is_being_restored_is_held_until_the_restore_ends() {
     node.settle().await;
     node.live(&world.hand, world.now() + HOUR * 2).await;
     assert_eq!(hours(&node.points(&world).await), [10]);
+}
+
+#[tokio::test]
+async fn what_the_writer_chained_goes_as_a_chain() {
+    let (world, mut node) = hours_of_chains(1, 2).await;
+    let is_full = |point: &BackupPoint| point.is_full();
+    let fulls: Vec<_> = node.points(&world).await.iter().map(is_full).collect();
+    assert_eq!(fulls, [true, false, false].repeat(4)[..10]);
+    // Older than four hours are the first six; the sixth is needed, with the chain that it ends.
+    set_retention(&world, keep("PT4H", 0)).await;
+    world.hand.advance(TimeDelta::minutes(5));
+    node.settle().await;
+    assert_eq!(hours(&node.points(&world).await), [4, 5, 6, 7, 8, 9, 10]);
 }
 
 #[tokio::test]

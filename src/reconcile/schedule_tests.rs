@@ -197,7 +197,8 @@ async fn a_policy_whose_storage_cannot_be_used_tells_so_and_stops_no_other() {
 #[tokio::test]
 async fn years_of_a_daily_schedule_have_a_backup_every_day_leap_days_too() {
     let start = Utc.with_ymd_and_hms(2027, 12, 31, 12, 0, 0).unwrap();
-    let world = World::new(1, start);
+    let mut world = World::new(1, start);
+    world.max_incrementals = 0;
     world.policy("p", daily(3), super::super::world::keep("P3M", 0)).await;
     world.enable(&partition(1), "p").await;
     let mut node = world.start().await;

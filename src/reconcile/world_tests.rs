@@ -82,6 +82,8 @@ pub(super) struct World {
     pub(super) weather: Arc<Weather>,
     partitions: u128,
     rules: Rules,
+    /// Of every policy that is made from now on.
+    pub(super) max_incrementals: u8,
 }
 
 /// A process: the tasks of a reconciler, activated by hand.
@@ -165,7 +167,7 @@ impl World {
         let weather = Arc::new(Weather { dice: Dice::new(seed), one_in: AtomicU64::new(0), time: Mutex::default() });
         let rules = Rules { jitter: Span::minutes(0), ..Rules::default() };
         let ledger = Ledger::over(Embedded::in_memory().unwrap());
-        Self { root, hand, clock, ledger, weather, partitions, rules }
+        Self { root, hand, clock, ledger, weather, partitions, rules, max_incrementals: 2 }
     }
 
     pub(super) fn storage(&self) -> StorageSpec {
@@ -229,7 +231,7 @@ impl World {
         let policy = Policy {
             name: name(policy),
             auto_restore_on_data_loss: false,
-            max_incrementals: 2,
+            max_incrementals: self.max_incrementals,
             schedule,
             storage: self.storage(),
             friendly_name: None,

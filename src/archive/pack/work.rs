@@ -28,8 +28,30 @@ use crate::{
 /// What the backup before has; filled before the first content is read.
 pub(super) type Lookup = Arc<OnceLock<BaseIndex>>;
 
+/// The threads of one backup: as many as it has work for, up to a number.
+pub(super) struct Crew {
+    pub(super) packing: Packing,
+    pub(super) known: Option<Lookup>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) jobs: Arc<Mutex<Receiver<Job>>>,
+    pub(super) done: Sender<Done>,
+    pub(super) size: usize,
+}
+
+impl Crew {
+    /// One thread more, unless there are enough: a backup with one chunk needs one.
+    pub(super) fn grow(&mut self) -> io::Result<()> {
+        if self.size >= self.packing.workers {
+            return Ok(());
+        }
+        self.size += 1;
+        let mut worker = Worker::new(&self.packing, self.known.clone(), self.meter.clone())?;
+        start(self.jobs.clone(), self.done.clone(), move |job| worker.work(job))
+    }
+}
+
 /// Starts a thread that does jobs until there are no more.
-pub(super) fn start(
+fn start(
     jobs: Arc<Mutex<Receiver<Job>>>,
     done: Sender<Done>,
     mut work: impl FnMut(Job) -> Done + Send + 'static,
@@ -63,7 +85,7 @@ impl Drop for Telling {
 }
 
 /// What one thread works with.
-pub(super) struct Worker {
+struct Worker {
     compressor: Compressor,
     block_size: usize,
     /// In an incremental backup, whose new blocks share frames, so that chunks are not compressed.
@@ -72,12 +94,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(packing: &Packing, known: Option<Lookup>, meter: Arc<Meter>) -> io::Result<Self> {
+    fn new(packing: &Packing, known: Option<Lookup>, meter: Arc<Meter>) -> io::Result<Self> {
         let block_size = packing.block_size.bytes() as usize;
         Ok(Self { compressor: Compressor::new(packing.level)?, block_size, known, meter })
     }
 
-    pub(super) fn work(&mut self, job: Job) -> Done {
+    fn work(&mut self, job: Job) -> Done {
         match job {
             Job::Chunk(mut chunk) => self.chunk(&mut chunk).map(|()| Done::Chunk(chunk)),
             Job::Frame(mut frame) => self.frame(&mut frame).map(|()| Done::Frame(frame)),
