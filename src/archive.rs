@@ -24,6 +24,7 @@ mod remove;
 #[path = "archive/testing_tests.rs"]
 mod testing;
 mod timing;
+mod verify;
 mod windows;
 mod wire;
 mod write;
@@ -40,6 +41,7 @@ pub use pack::{Base, COMPRESSION_LEVEL, PackError, Packed, Packer, Packing};
 pub use position::{Position, PositionError};
 pub use read::{Archive, ReadError};
 pub use remove::{RemoveError, remove};
+pub use verify::Inspected;
 pub use wire::WireError;
 pub use write::{CommitError, Draft, Staged, Upload, WriteError, committed, discard, free_second, stage};
 

@@ -12,9 +12,11 @@ mod base;
 mod bounds;
 mod end;
 mod record;
+mod rehearse;
 mod restore;
 mod survey;
 mod take_back;
+mod tree;
 mod verify;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -35,6 +37,7 @@ use crate::{
 use bounds::Run;
 use end::End;
 use record::Withdrawn;
+pub use rehearse::{RehearseError, rehearse};
 
 /// After so long a file system that does not answer is taken for hung.
 const HUNG: Duration = Duration::from_mins(1);

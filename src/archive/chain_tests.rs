@@ -111,7 +111,7 @@ impl Chain {
 
     async fn restore(&self, point: usize) -> Tree {
         let archive = Archive::open(&self.storage, &self.points[point].point.location).await.unwrap();
-        archive.extract(MemorySink::default(), std::sync::Arc::default()).await.unwrap().tree()
+        archive.extract(MemorySink::default(), Arc::default()).await.unwrap().tree()
     }
 
     /// How many blocks of the last backup lie in it itself.

@@ -111,6 +111,7 @@ pub(super) struct Damage {
     pub(super) member: u32,
     pub(super) file: String,
     pub(super) offset: u64,
+    pub(super) len: u32,
     pub(super) why: &'static str,
 }
 
@@ -283,7 +284,7 @@ impl Job {
 
     /// Tells of damage; an error if that is the end.
     fn damaged<E: std::error::Error>(&self, damage: Damage) -> Result<(), ExtractError<E>> {
-        let Some(Damage { member, file, offset, why }) = self.judge.damaged(damage) else { return Ok(()) };
+        let Some(Damage { member, file, offset, why, .. }) = self.judge.damaged(damage) else { return Ok(()) };
         Err(ExtractError::Damaged { backup: self.backups[member as usize].clone(), file, offset, why })
     }
 

@@ -1,12 +1,15 @@
 use std::sync::{Arc, mpsc};
 
+use chrono::TimeDelta;
+
 use super::{ExtractError, Sink, SinkFile};
 use crate::{
     archive::{
         Archive, BlockSize, Draft, Item, Keys, Metadata, PackError, Packer, Packing, ReadError, Upload, stage,
-        testing::{MemorySink, Tree, draft, file, io_error, noise, noon, place, sample, store},
+        testing::{MemorySink, Tree, draft, file, io_error, noise, noon, place, sample, store, store_after},
     },
     domain::{Entry, FailureCode},
+    job::Meter,
     storage::{
         ErrorKind, Storage,
         faulty::{Fault, Faults, Moment, Verb, Verdict},
@@ -30,6 +33,34 @@ async fn what_was_backed_up_comes_back_and_holes_are_not_written() {
     assert!(sink.tree() == sample());
     let sparse = 2 * (64 << 10) + 77; // two blocks of text and a last one that is no hole
     assert_eq!(sink.written(), 100 + (12 << 20) + 3 + sparse + 7);
+}
+
+#[tokio::test]
+async fn the_meter_tells_everything_once_it_is_restored() {
+    let (storage, metadata) = backup(sample()).await;
+    let meter = Arc::<Meter>::default();
+    open(&storage, &metadata).await.extract(MemorySink::default(), Arc::clone(&meter)).await.unwrap();
+    let (content, told) = (metadata.content.unwrap(), meter.read());
+    assert_eq!((told.files_total, told.bytes_total), (content.files, content.plain_bytes));
+    assert_eq!((told.files_processed, told.bytes_processed), (content.files, content.plain_bytes));
+    assert!(told.bytes_stored >= content.stored_bytes && told.bytes_stored < content.zip_len, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_chain_of_a_hundred_increments_comes_back_in_one_pass() {
+    let (storage, mut metadata) = backup(vec![file("f", noise(8 << 20))]).await;
+    let mut tree = vec![file("f", noise(8 << 20))];
+    for n in 0..100 {
+        let parent = open(&storage, &metadata).await;
+        tree[0].1[n * 37 % 128 * (64 << 10)..][..64 << 10].fill(u8::try_from(n).unwrap() + 1);
+        metadata = store_after(&parent, noon() + TimeDelta::seconds(1 + i64::try_from(n).unwrap()), tree.clone()).await;
+    }
+    let calls = Faults::new(vec![]);
+    let archive = open(&storage.observed(calls.clone()), &metadata).await;
+    let opened = calls.calls().len();
+    assert!(archive.extract(MemorySink::default(), Arc::default()).await.unwrap().tree() == tree);
+    let fetched = calls.calls().len() - opened;
+    assert!((100..=103).contains(&fetched), "each increment once and the full in a few: {fetched}");
 }
 
 #[tokio::test]
@@ -267,6 +298,84 @@ async fn a_sink_that_fails_ends_the_restore_with_its_error() {
     let error = open(&storage, &metadata).await.extract(sink, Arc::default()).await.map(drop).unwrap_err();
     assert!(matches!(&error, ExtractError::Sink(error) if error.to_string() == "disk full"), "{error}");
     assert_eq!(is_dropped.await.unwrap(), 1);
+}
+
+/// Its files do something else than to be written to.
+struct Odd<F>(F, Option<tokio::sync::oneshot::Sender<()>>);
+
+struct OddFile<F>(F);
+
+impl<F> Drop for Odd<F> {
+    fn drop(&mut self) {
+        let _ = self.1.take().unwrap().send(());
+    }
+}
+
+impl<F: Fn() + Clone + Send + Sync + 'static> Sink for Odd<F> {
+    type Error = std::io::Error;
+    type File = OddFile<F>;
+
+    fn directory(&mut self, _: &Entry) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn symlink(&mut self, _: &Entry) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn complete(&mut self, _: &Entry) -> Result<(), Self::Error> {
+        panic!("not every file was finished")
+    }
+
+    fn file(&mut self, _: &Entry) -> Result<OddFile<F>, Self::Error> {
+        Ok(OddFile(self.0.clone()))
+    }
+}
+
+impl<F: Fn() + Send + Sync + 'static> SinkFile for OddFile<F> {
+    type Error = std::io::Error;
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<(), Self::Error> {
+        (self.0)();
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_a_block_is_written_is_an_error_and_gives_the_sink_up() {
+    let (storage, metadata) = backup(sample()).await;
+    let (dropped, is_dropped) = tokio::sync::oneshot::channel();
+    let sink = Odd(|| panic!("a defect"), Some(dropped));
+    let error = open(&storage, &metadata).await.extract(sink, Arc::default()).await.map(drop).unwrap_err();
+    assert!(matches!(error, ExtractError::Stopped), "{error}");
+    is_dropped.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sink_outlives_the_writes_to_its_files_when_the_future_is_dropped() {
+    let (storage, metadata) = backup(vec![file("f", noise(100))]).await;
+    let (reached, mut is_reached) = tokio::sync::mpsc::channel(1);
+    let (go_on, wait) = mpsc::channel();
+    let wait = Arc::new(std::sync::Mutex::new(wait));
+    let write = move || {
+        reached.try_send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+    };
+    let (dropped, mut is_dropped) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn({
+        let archive = open(&storage, &metadata).await;
+        async move { archive.extract(Odd(write, Some(dropped)), Arc::default()).await.map(drop) }
+    });
+    is_reached.recv().await.unwrap();
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert!(is_dropped.try_recv().is_err(), "it is still being written to");
+    go_on.send(()).unwrap();
+    is_dropped.await.unwrap();
 }
 
 #[tokio::test]

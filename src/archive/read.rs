@@ -84,15 +84,20 @@ pub enum ReadError {
 impl Archive {
     /// Opens the backup at `location`.
     pub async fn open(storage: &Storage, location: &Location) -> Result<Self, ReadError> {
-        let Metadata { point, content } = read_metadata(storage, location).await?;
-        let content = content.ok_or_else(|| ReadError::Foreign(point.location.clone()))?;
+        let (point, content) = read_record(storage, location).await?;
         check_length(storage, &point.location, content.zip_len).await?;
+        let archive = Self::read(storage, point, content).await?;
+        for member in archive.manifest.members() {
+            check_length(storage, &member.location, member.zip_len).await?;
+        }
+        Ok(archive)
+    }
+
+    /// Opens it without a look at how long its zip and those of its chain are.
+    pub(super) async fn read(storage: &Storage, point: BackupPoint, content: Content) -> Result<Self, ReadError> {
         let compressed = read_manifest(storage, &point.location, &content).await?;
         let unusable = |source| ReadError::Manifest { location: point.location.clone(), source };
         let manifest = Manifest::read(compressed).map_err(unusable)?;
-        for member in manifest.members() {
-            check_length(storage, &member.location, member.zip_len).await?;
-        }
         Ok(Self { storage: storage.clone(), manifest, point, content })
     }
 
@@ -115,6 +120,13 @@ impl Archive {
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
+}
+
+/// The commit record of a backup that can be restored here.
+pub(super) async fn read_record(storage: &Storage, location: &Location) -> Result<(BackupPoint, Content), ReadError> {
+    let Metadata { point, content } = read_metadata(storage, location).await?;
+    let content = content.ok_or_else(|| ReadError::Foreign(point.location.clone()))?;
+    Ok((point, content))
 }
 
 /// Reads the commit record at `location`. Where a backup lies is decided by where it was found, not by what it says.

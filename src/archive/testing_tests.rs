@@ -13,15 +13,16 @@ use chrono::{DateTime, TimeZone, Utc};
 use uuid::Uuid;
 
 use super::{
-    BlockSize, CatalogError, Draft, Filter, Listing, Metadata, PackError, Packing, Place, Scope, Sink, SinkFile,
+    Archive, Base, BlockSize, CatalogError, Draft, Filter, Listing, Metadata, PackError, Packing, Place, Scope, Sink,
+    SinkFile,
     cache::Cache,
     listing::{self, Shelf},
     stage,
 };
 use crate::{
     domain::{
-        ApplicationName, BackupPoint, Entry, EntryKind, Epoch, PartitionId, PartitionKind, ServiceName, StoreId,
-        TreePath,
+        ApplicationName, BackupPoint, Entry, EntryKind, Epoch, Parent, PartitionId, PartitionKind, ServiceName,
+        StoreId, TreePath,
     },
     storage::Storage,
 };
@@ -96,6 +97,18 @@ pub(super) async fn store(storage: &Storage, place: &Place, time: DateTime<Utc>,
         tree.iter().try_for_each(|(entry, content)| packer.entry(entry, &mut content.as_slice()))
     };
     stage::<PackError, _>(storage, draft(place, time), Arc::default(), pack).await.unwrap().commit().await.unwrap()
+}
+
+/// Takes a backup of the tree that goes on with the chain of `parent`.
+pub(super) async fn store_after(parent: &Archive, time: DateTime<Utc>, tree: Tree) -> Metadata {
+    let (mut draft, before) = (draft(&place(), time), parent.point());
+    draft.packing = Packing::after(Base::of(parent));
+    draft.point.chain_id = before.chain_id;
+    draft.point.parent = Some(Parent { id: before.id, location: before.location.clone() });
+    let pack = move |packer: &mut super::Packer<_>| {
+        tree.iter().try_for_each(|(entry, content)| packer.entry(entry, &mut content.as_slice()))
+    };
+    stage::<PackError, _>(&parent.storage, draft, Arc::default(), pack).await.unwrap().commit().await.unwrap()
 }
 
 /// The backups on an open storage, all of them read.

@@ -11,13 +11,14 @@ use super::{
     bounds::{CLEAR, Run},
     end::{End, source_failed},
     record,
+    tree::Tree,
 };
 use crate::{
-    archive::{Archive, ExtractError, Sink, SinkFile},
-    domain::{Entry, Failure, FailureCode, words},
+    archive::{Archive, ExtractError},
+    domain::{Failure, FailureCode, words},
     job::{Event, RestoreJob, Restored, State},
     ledger::LedgerError,
-    source::{FileSink, Found, Sealed, Source, SourceError, Staging},
+    source::{Found, Sealed, Source, SourceError},
 };
 
 /// How often it is looked whether somebody is still at work beside the state.
@@ -72,7 +73,7 @@ impl Engine {
                 format!("another backup lies at '{}' than when the restore was accepted", archive.point().location);
             return Err(End::Failed(Failure::new(FailureCode::Damaged, message)));
         }
-        let Tree { staging, busy } =
+        let Tree { staging, guard: busy } =
             archive.extract(tree, self.meters.of(job.id)).await.map_err(|e| extract_failed(&e))?;
         let (sealed, busy) = blocking(move || (staging.seal(), busy)).await;
         Ok(Prepared { sealed: sealed?, _busy: busy })
@@ -146,57 +147,14 @@ fn restored_job(source: &Source) -> Result<Option<Uuid>, SourceError> {
 
 /// An empty tree. Whoever ended a restore may be gone before its threads are, so one that is at work beside the state is
 /// waited for.
-async fn tree(source: &Source, job: Uuid, busy: Busy) -> Result<Tree, SourceError> {
+async fn tree(source: &Source, job: Uuid, busy: Busy) -> Result<Tree<Busy>, SourceError> {
     loop {
         let (source, busy) = (source.clone(), busy.clone());
         // What nobody waits for any more is dropped over there: the tree before the sign.
         match blocking(move || (source.stage(job), busy)).await {
             (Err(SourceError::Busy { .. }), _) => time::sleep(PAUSE).await,
-            (staging, busy) => return Ok(Tree { staging: staging?, busy }),
+            (staging, busy) => return Ok(Tree { staging: staging?, guard: busy }),
         }
-    }
-}
-
-/// A staging tree as the sink of an archive.
-struct Tree {
-    staging: Staging,
-    busy: Busy,
-}
-
-impl Sink for Tree {
-    type Error = SourceError;
-    type File = FileSink;
-
-    fn directory(&mut self, entry: &Entry) -> Result<(), SourceError> {
-        self.staging.directory(entry)
-    }
-
-    fn symlink(&mut self, entry: &Entry) -> Result<(), SourceError> {
-        self.staging.symlink(entry)
-    }
-
-    fn file(&mut self, entry: &Entry) -> Result<FileSink, SourceError> {
-        self.staging.file(entry)
-    }
-
-    fn complete(&mut self, entry: &Entry) -> Result<(), SourceError> {
-        self.staging.complete(entry)
-    }
-}
-
-impl SinkFile for FileSink {
-    type Error = SourceError;
-
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), SourceError> {
-        self.write_at(offset, data)
-    }
-
-    fn rest(&self) {
-        self.rest();
-    }
-
-    fn finish(self) -> Result<(), SourceError> {
-        self.finish()
     }
 }
 

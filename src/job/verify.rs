@@ -66,8 +66,40 @@ pub struct Checked {
     pub bytes: u64,
     /// How many damages there are.
     pub damages: u64,
-    /// The first of them.
+    /// The first of them, in the order of the state.
     pub findings: Vec<Finding>,
+}
+
+/// How many findings are told; all are counted.
+const TOLD: usize = 20;
+
+impl Checked {
+    /// Notes a damage. They may come in any order.
+    pub fn find(&mut self, finding: Finding) {
+        self.damages += 1;
+        let at = self.findings.partition_point(|told| told.place().le(finding.place()));
+        if at < TOLD {
+            self.findings.insert(at, finding);
+            self.findings.truncate(TOLD);
+        }
+    }
+
+    /// Adds what was checked after this.
+    pub fn add(&mut self, other: Self) {
+        self.blocks += other.blocks;
+        self.bytes += other.bytes;
+        self.damages += other.damages;
+        self.findings.extend(other.findings);
+        self.findings.truncate(TOLD);
+    }
+}
+
+impl Finding {
+    /// In the order in which a walk comes by: what hits no file comes first.
+    fn place(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
+        let path = self.file.as_deref().unwrap_or_default();
+        path.split('/').map(|part| (part, None)).chain([("", self.offset)])
+    }
 }
 
 /// A damage.
@@ -92,7 +124,8 @@ pub struct Verified {
 
 #[cfg(test)]
 mod tests {
-    use super::Depth;
+    use super::{Checked, Depth, Finding, TOLD};
+    use crate::domain::Location;
 
     #[test]
     fn depths_are_levels_from_1_to_3_and_there_are_no_others() {
@@ -102,5 +135,20 @@ mod tests {
         for level in [i64::MIN, -1, 0, 4, i64::MAX] {
             assert_eq!(Depth::of_level(level), None, "{level}");
         }
+    }
+
+    #[test]
+    fn the_first_findings_of_the_state_are_told_whatever_order_they_come_in_and_all_are_counted() {
+        let finding = |n: usize| Finding {
+            backup: Location("b".into()),
+            file: Some(["a/b", "a", "a.b", "c"][n % 4].into()),
+            offset: Some((n / 4) as u64),
+            why: String::new(),
+        };
+        let mut checked = Checked::default();
+        (0..100).rev().for_each(|n| checked.find(finding(n)));
+        assert_eq!((checked.damages, checked.findings.len()), (100, TOLD));
+        assert!(checked.findings.iter().all(|told| told.file.as_deref() == Some("a")));
+        assert!(checked.findings.iter().map(|told| told.offset.unwrap()).eq(0..20));
     }
 }

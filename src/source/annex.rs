@@ -121,6 +121,11 @@ impl Annex {
         make(STAGING).and_then(|()| make(&probe)).map_err(trouble)?;
         self.exchange(&self.dir, OsStr::new(&probe))?;
         step().and_then(|()| unlinkat(&self.dir, &probe, AtFlags::REMOVEDIR)).map_err(trouble)?;
+        self.staged()
+    }
+
+    /// The staged tree.
+    pub(super) fn staged(&self) -> Result<OwnedFd, SourceError> {
         dirfd::open_dir(&self.dir, STAGING).map_err(|errno| self.trouble("opening the staging tree of", errno))
     }
 

@@ -38,7 +38,14 @@ use uuid::Uuid;
 
 use crate::domain::{Entry, EntryKind};
 
-use super::{SourceError, annex::Annex, crash::step, dirfd, trail::Trail};
+use super::{
+    SourceError,
+    annex::Annex,
+    crash::step,
+    dirfd,
+    trail::Trail,
+    walk::{Found, Look, Walker},
+};
 
 /// A tree under construction beside the state. Dropping it deletes it, which takes as long as that takes.
 #[derive(Debug)]
@@ -251,6 +258,16 @@ impl Attributes {
 }
 
 impl Sealed {
+    /// What was restored, as it lies there: depth first, names in the order of their bytes.
+    pub fn walk(&self) -> Result<impl Iterator<Item = Result<Entry, SourceError>> + use<>, SourceError> {
+        let (walker, _) = Walker::start(&self.0.annex.staged()?, Look::AsIs)?;
+        Ok(walker.filter_map(|found| match found {
+            Ok(Found::Entry(entry, _)) => Some(Ok(entry)),
+            Ok(Found::Other(_)) => None,
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
     /// Puts the tree in the state's place in one step, and keeps the previous state as the undo point. An error can
     /// come after the step: then call [`super::Source::recover`], and [`super::Source::restored_job`] tells.
     pub fn swap(self) -> Result<(), SourceError> {

@@ -98,8 +98,8 @@ impl<F: SinkFile> Work<'_, F> {
     }
 
     fn give_up(&mut self, block: Block<F>, why: &'static str) -> Result<(), ExtractError<F::Error>> {
-        let Block { file, offset, stored, .. } = block;
-        self.job.damaged(Damage { member: stored.frame.member, file: file.path.clone(), offset, why })?;
+        let Block { file, offset, len, stored, .. } = block;
+        self.job.damaged(Damage { member: stored.frame.member, file: file.path.clone(), offset, len, why })?;
         self.job.release(file)
     }
 }
