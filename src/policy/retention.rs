@@ -1,8 +1,8 @@
 //! What a policy's retention deletes, and what holds each of the rest.
 //!
 //! Of the backups that are older than the retention's duration, the newest full one stays, so that there is always
-//! something to go back to beyond the cutoff; what is older than that one goes, newest first, until no more than the
-//! minimum is left. Whatever is deleted, and wherever that is cut short: a backup that stays can be restored.
+//! something to go back to beyond the cutoff; what is older than that one goes, chain by chain, the oldest first, as long
+//! as no less than the minimum is left. Inside a chain the newest goes first. Whatever is deleted, and wherever that is cut short: a backup that stays can be restored.
 
 mod plan;
 

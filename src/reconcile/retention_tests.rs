@@ -78,11 +78,11 @@ async fn a_retention_that_is_set_takes_effect_at_once_and_then_by_the_hour() {
 }
 
 #[tokio::test]
-async fn retention_stops_at_the_minimum_newest_first_and_says_which_it_keeps_for_that() {
+async fn retention_keeps_the_newest_up_to_the_minimum_and_says_which_it_keeps_for_that() {
     let (world, mut node) = ten_hours(1).await;
     set_retention(&world, keep("PT1H", 7)).await;
     node.live(&world.hand, start() + DAY * 30).await;
-    assert_eq!(hours(&node.points(&world).await), [1, 2, 3, 4, 8, 9, 10]);
+    assert_eq!(hours(&node.points(&world).await), [4, 5, 6, 7, 8, 9, 10]);
     let plan = node.plan("p").await;
     assert!(plan.verdicts.iter().all(|it| it.holds.contains(&Hold::MinimumNumberOfBackups)), "{plan:?}");
 }
@@ -210,6 +210,49 @@ async fn a_clock_that_went_back_between_two_processes_stops_retention_until_the_
     world.hand.advance(HOUR);
     let mut third = world.start().await;
     third.settle().await;
+    assert_eq!(world.ledger.retention(&name("p")).await.unwrap().blocked, None);
+}
+
+#[tokio::test]
+async fn time_that_went_ahead_between_two_processes_stops_retention_for_a_day() {
+    for restarted in [false, true] {
+        let (world, mut node) = ten_hours(1).await;
+        set_retention(&world, keep("P30D", 0)).await;
+        node.settle().await;
+        let before = node.points(&world).await.len();
+        drop(node);
+        world.hand.jump(DAY * 3650);
+        let mut next = world.start().await;
+        next.settle().await;
+        let blocked = world.ledger.retention(&name("p")).await.unwrap().blocked.unwrap();
+        assert!(blocked.why.contains("retention ran last at"), "{}", blocked.why);
+        assert!(next.points(&world).await.len() >= before, "nothing went");
+        if restarted {
+            drop(next);
+            next = world.start().await;
+            next.settle().await;
+            assert!(world.ledger.retention(&name("p")).await.unwrap().blocked.is_some(), "not yet");
+            drop(next);
+            world.hand.jump(DAY);
+            next = world.start().await;
+        } else {
+            world.hand.advance(DAY);
+        }
+        next.settle().await;
+        assert_eq!(world.ledger.retention(&name("p")).await.unwrap().blocked, None);
+        assert!(next.points(&world).await.len() < before + 3);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_was_down_for_a_day_deletes_at_once() {
+    let (world, mut node) = ten_hours(1).await;
+    set_retention(&world, keep("PT1H", 0)).await;
+    node.settle().await;
+    drop(node);
+    world.hand.advance(DAY);
+    let mut next = world.start().await;
+    next.settle().await;
     assert_eq!(world.ledger.retention(&name("p")).await.unwrap().blocked, None);
 }
 

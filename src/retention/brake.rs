@@ -3,8 +3,9 @@
 //! A storage with a clock of its own is believed: what agrees with it within an hour is right, whatever happened before.
 //! Without one there is only what this process has seen. Time that passes can be told from time that is set, so a clock
 //! that was set by more than a day since the process began stops retention until it is set back or the service is
-//! started anew. Across processes only a clock that went back can be told; it stops retention once, until the clock has
-//! caught up, or until the next start of the service, which is taken as a word that the time is right.
+//! started anew. Across processes a clock that went back can be told; it stops retention once, until the clock has
+//! caught up, or until the next start of the service, which is taken as a word that the time is right. A clock that went
+//! ahead cannot be told from a service that was down: either stops retention until somebody had a day to notice.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
@@ -16,6 +17,12 @@ use crate::{archive::CatalogError, clock::Clock, domain::Policy, ledger::Retenti
 const APART: TimeDelta = TimeDelta::hours(1);
 /// How far a clock may be set.
 const JUMP: TimeDelta = TimeDelta::days(1);
+/// Retention runs every day at least: after so long it is more than a day late.
+const LATE: TimeDelta = TimeDelta::days(2);
+/// So long must time pass as it should before it is believed that so much has passed before.
+const NOTICE: TimeDelta = TimeDelta::days(1);
+/// Later than so long after the first refusal a new process begins to wait anew.
+const FORGOTTEN: TimeDelta = TimeDelta::days(7);
 
 /// What time it was when the process began.
 pub(super) struct Brake {
@@ -33,7 +40,10 @@ impl Brake {
         let now = clock.now();
         match told {
             Some(told) => disagree(told, now),
-            None => self.set(now, clock.elapsed()).or_else(|| self.went_back(now, remembered)),
+            None => self
+                .set(now, clock.elapsed())
+                .or_else(|| self.went_back(now, remembered))
+                .or_else(|| self.is_late(now, clock.elapsed(), remembered)),
         }
     }
 
@@ -61,6 +71,22 @@ impl Brake {
             )
         };
         (!seen).then(words)
+    }
+}
+
+impl Brake {
+    fn is_late(&self, now: DateTime<Utc>, elapsed: TimeDelta, remembered: &RetentionRecord) -> Option<String> {
+        let ended = remembered.ended.filter(|ended| now - *ended > LATE)?;
+        let waited = remembered.blocked.as_ref().map(|blocked| now - blocked.since);
+        let is_noticed = waited.is_some_and(|waited| (NOTICE..FORGOTTEN).contains(&waited));
+        let words = || {
+            format!(
+                "the clock of this machine shows {}, but retention ran last at {}: either the service was down so long, or the clock is wrong; nothing is deleted until the service has run for a day, or is started again a day after this was first said; if the time is wrong, set it right before",
+                shown(now),
+                shown(ended)
+            )
+        };
+        (elapsed - self.elapsed < NOTICE && !is_noticed).then(words)
     }
 }
 

@@ -39,6 +39,11 @@ fn kept(point: &BackupPoint, holds: Vec<Hold>) -> Verdict<'_> {
     Verdict { point, action: Action::Keep, holds, deletable_from: None }
 }
 
+fn hold_for_minimum(verdict: &mut Verdict<'_>) {
+    verdict.action = Action::Keep;
+    verdict.holds.push(Hold::MinimumNumberOfBackups);
+}
+
 struct Planner<'a, 'h> {
     retention: Retention,
     held: &'h Held,
@@ -64,21 +69,32 @@ impl<'a, 'h> Planner<'a, 'h> {
         Self { retention, held, cutoff, fulls, line, needed, doubled }
     }
 
-    /// On every backup; those that go in the order in which they must.
+    /// On every backup; those that go in the order in which they must: the oldest chain first, each newest first. A chain
+    /// goes as a whole or not at all, and none that is newer than one that the minimum holds.
     fn verdicts(&self, chains: &Chains<'a>) -> Vec<Verdict<'a>> {
-        let mut left = chains.chains.iter().map(|it| it.points().count() as u64).sum();
-        let judged = chains.chains.iter().rev().flat_map(|chain| self.judge(chain, &mut left));
-        let mut verdicts: Vec<Verdict> = judged.collect();
+        let mut left: u64 = chains.chains.iter().map(|it| it.points().count() as u64).sum();
+        let (mut verdicts, mut is_enough) = (Vec::new(), true);
+        for chain in &chains.chains {
+            let mut judged = self.judge(chain);
+            let going = judged.iter().filter(|it| it.action == Action::Delete).count() as u64;
+            is_enough &= going == 0 || left - going >= self.retention.minimum;
+            if is_enough {
+                left -= going;
+            } else {
+                judged.iter_mut().filter(|it| it.action == Action::Delete).for_each(hold_for_minimum);
+            }
+            verdicts.extend(judged);
+        }
         if left <= self.retention.minimum {
             let rest = verdicts.iter_mut().filter(|it| it.action == Action::Keep);
-            rest.for_each(|it| it.holds.push(Hold::MinimumNumberOfBackups));
+            rest.filter(|it| !it.holds.contains(&Hold::MinimumNumberOfBackups)).for_each(hold_for_minimum);
         }
         verdicts.extend(chains.strays.iter().map(|it| kept(it.point, vec![Hold::Stray(it.why)])));
         verdicts
     }
 
-    /// Goes through `chain`, newest first; `left` is how many backups there are in all.
-    fn judge(&self, chain: &Chain<'a>, left: &mut u64) -> Vec<Verdict<'a>> {
+    /// Goes through `chain`, newest first, as if there were no minimum.
+    fn judge(&self, chain: &Chain<'a>) -> Vec<Verdict<'a>> {
         let outer = self.outer_holds(chain);
         let (mut newer_stays, mut from) = (false, Some(DateTime::<Utc>::MIN_UTC));
         let verdict = |point: &'a BackupPoint| {
@@ -88,10 +104,8 @@ impl<'a, 'h> Planner<'a, 'h> {
             let doubled = self.doubled.contains(&point.id).then_some(Hold::Stray(Gap::Twice));
             let own = [self.age(point), needed, doubled].into_iter().flatten();
             let holds: Vec<Hold> = own.chain(outer.iter().copied()).collect();
-            let goes = holds.is_empty() && *left > self.retention.minimum;
-            newer_stays |= !goes;
-            *left -= u64::from(goes);
-            let action = if goes { Action::Delete } else { Action::Keep };
+            newer_stays |= !holds.is_empty();
+            let action = if holds.is_empty() { Action::Delete } else { Action::Keep };
             Verdict { point, action, holds, deletable_from: from }
         };
         chain.points().rev().map(verdict).collect()
