@@ -148,7 +148,8 @@ pub(super) fn shortened(text: &str) -> String {
 
 fn listed(options: &Value) -> String {
     let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
-    options.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+    // The published enumerations begin with a placeholder that no operation takes.
+    options.iter().filter_map(Value::as_str).filter(|option| *option != "Invalid").collect::<Vec<_>>().join(", ")
 }
 
 fn name_of_format(format: &str) -> &str {

@@ -109,9 +109,12 @@ pub enum PolicyError {
     /// A name that cannot be written in a line.
     #[error("a policy's name has no control characters")]
     ControlInName,
+    /// A name that paths use for something else.
+    #[error("a policy's name is not '.' or '..': many clients take these out of a path before they send it")]
+    DotsForName,
     /// An interval out of bounds.
-    #[error("'{0}' is not an interval of whole minutes from 1 minute (PT1M) to 15 days (P15D)")]
-    Interval(Span),
+    #[error("an interval is of whole minutes, from 1 minute (PT1M) to 15 days (P15D)")]
+    Interval,
     /// A time-based schedule that is never due.
     #[error("a time-based schedule needs at least one time of day")]
     NoTimes,
@@ -119,8 +122,8 @@ pub enum PolicyError {
     #[error("a weekly schedule needs at least one day of the week")]
     NoDays,
     /// A retention that is too short.
-    #[error("'{0}' is too short: backups are kept for at least one hour (PT1H)")]
-    Retention(Span),
+    #[error("backups are kept for at least one hour (PT1H)")]
+    Retention,
 }
 
 impl PolicyName {
@@ -130,6 +133,7 @@ impl PolicyName {
             blank if blank.trim().is_empty() => Err(PolicyError::BlankName),
             long if long.len() > LONGEST_NAME => Err(PolicyError::LongName),
             odd if odd.chars().any(char::is_control) => Err(PolicyError::ControlInName),
+            "." | ".." => Err(PolicyError::DotsForName),
             name => Ok(Self(name.to_owned())),
         }
     }
@@ -150,7 +154,7 @@ impl Interval {
     /// An interval, if it is within bounds and of whole minutes.
     pub fn new(span: Span) -> Result<Self, PolicyError> {
         let fits = span.is_whole_minutes() && (SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&span);
-        if fits { Ok(Self(span)) } else { Err(PolicyError::Interval(span)) }
+        if fits { Ok(Self(span)) } else { Err(PolicyError::Interval) }
     }
 
     /// Its length.
@@ -202,7 +206,7 @@ impl Retention {
     /// Keeps backups for `duration`, and `minimum` of each partition in any case.
     pub fn new(duration: Span, minimum: u64) -> Result<Self, PolicyError> {
         let long_enough = duration >= SHORTEST_RETENTION;
-        if long_enough { Ok(Self { duration, minimum }) } else { Err(PolicyError::Retention(duration)) }
+        if long_enough { Ok(Self { duration, minimum }) } else { Err(PolicyError::Retention) }
     }
 
     /// How long a backup is kept.
@@ -222,6 +226,8 @@ mod tests {
     fn a_name_that_could_not_be_told_or_stored_is_refused() {
         assert_eq!(PolicyName::parse(" \t"), Err(PolicyError::BlankName));
         assert_eq!(PolicyName::parse("a\nb"), Err(PolicyError::ControlInName));
+        assert_eq!([".", ".."].map(PolicyName::parse), [Err(PolicyError::DotsForName), Err(PolicyError::DotsForName)]);
+        assert!(PolicyName::parse("...").is_ok());
         assert_eq!(PolicyName::parse(&"a".repeat(1025)), Err(PolicyError::LongName));
         assert_eq!(PolicyName::parse("täglich / 1").unwrap().as_str(), "täglich / 1");
     }

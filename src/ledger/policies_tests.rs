@@ -28,8 +28,24 @@ async fn names(ledger: &Ledger, after: Option<&str>, limit: Option<usize>) -> Ve
 }
 
 /// Names that are alike or have what keys and paths are made of, in the order of their bytes.
-const ODD: [&str; 16] =
-    [" p", "!", "%2F", "..", "/", "P", "p", "p ", "p!", "p/", "p//q", "p/q", "p2", "policy/p", "p\u{e4}", "\u{10ffff}"];
+const ODD: [&str; 16] = [
+    " p",
+    "!",
+    "%2F",
+    "...",
+    "/",
+    "P",
+    "p",
+    "p ",
+    "p!",
+    "p/",
+    "p//q",
+    "p/q",
+    "p2",
+    "policy/p",
+    "p\u{e4}",
+    "\u{10ffff}",
+];
 
 #[tokio::test]
 async fn policies_with_odd_names_are_kept_apart_and_in_the_order_of_their_names() {

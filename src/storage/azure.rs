@@ -18,7 +18,7 @@ mod upload;
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use object_store::{
     Attribute, Attributes, BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
@@ -44,6 +44,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(5);
 /// A question that brings no byte for so long has failed, and none is asked again after so long. A small write is one.
 const QUESTION: Duration = Duration::from_secs(20);
+/// As long as a question may take.
+const SILENCE: TimeDelta = TimeDelta::seconds(19);
 /// A part of 8 MiB may take so long to send: 70 KB/s, four at a time.
 const TRANSFER: Duration = Duration::from_mins(2);
 /// How long a part is tried again.
@@ -119,11 +121,12 @@ impl Container {
 
     async fn exclusively(&self, key: &str, write: &FirstWrite<'_>) -> Result<(), Trouble> {
         let id = self.clock.uuid().to_string();
-        let mut outcome = Ok(());
+        let (mut outcome, begun) = (Ok(()), self.clock.elapsed());
         for _ in 0..ATTEMPTS {
             outcome = self.in_container(key, write, &id).await;
             match &outcome {
-                Err(trouble) if trouble.is_lost() => {}
+                // A store that kept silent for so long is not waited for again.
+                Err(trouble) if trouble.is_lost() && self.clock.elapsed() - begun < SILENCE => {}
                 Err(trouble) if trouble.is_conflict() => return self.unless_ours(key, &id, outcome).await,
                 _ => break,
             }

@@ -57,6 +57,11 @@ pub enum ConnectionStringError {
         /// Counted from 1.
         part: usize,
     },
+    /// What is shown instead of one.
+    #[error(
+        "'****' is what is shown instead of a connection string that is kept; only the update of a policy takes it for the one that the policy has: send the connection string itself"
+    )]
+    Masked,
     /// A key that no connection string has; its text may be a piece of a secret and is not shown.
     #[error(
         "part {part} of the connection string has a key that is not known; known are AccountName, AccountKey, BlobEndpoint, DefaultEndpointsProtocol, EndpointSuffix, SharedAccessSignature and UseDevelopmentStorage"
@@ -87,12 +92,15 @@ pub enum ConnectionStringError {
     },
 }
 
-use ConnectionStringError::{Missing, NotKeyValue, Twice, UnknownKey, Value};
+use ConnectionStringError::{Masked, Missing, NotKeyValue, Twice, UnknownKey, Value};
 
 type Fields<'a> = BTreeMap<&'static str, &'a str>;
 
 impl Account {
     pub(super) fn parse(text: &Secret) -> Result<Self, ConnectionStringError> {
+        if text.is_mask() {
+            return Err(Masked);
+        }
         let fields = fields(text.expose())?;
         if fields.contains_key("UseDevelopmentStorage") {
             return development(&fields);

@@ -75,6 +75,7 @@ fn development_storage_is_the_emulator_on_its_usual_port() {
 #[test]
 fn what_is_wrong_is_named_by_its_key_and_no_value_is_shown() {
     let table = [
+        ("****", "'****' is what is shown instead of a connection string"),
         ("AccountName=acc;s3cr3t", "part 2 of the connection string is not of the form key=value"),
         ("AccountName=acc;s3cr3t==", "part 2 of the connection string has a key that is not known"),
         ("AccountName=acc;AccountName=s3cr3t", "the connection string has AccountName more than once"),

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Storage, StorageError};
+use super::{ErrorKind, Storage, StorageError};
 
 /// Ends like no backup's data or record, and lies in no partition's folder: no listing takes it for one.
 const NAME: &str = ".fabric-backup-probe-";
@@ -54,6 +54,13 @@ impl ProbeError {
     }
 }
 
+impl ProbeError {
+    /// Whether the store did not even take the object in.
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::Failed { step: ProbeStep::Write, source } if source.kind() == ErrorKind::Unreachable)
+    }
+}
+
 impl fmt::Display for ProbeStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -65,10 +72,14 @@ impl fmt::Display for ProbeStep {
     }
 }
 
-/// `id` is nobody else's. Deletes also what a failed write may have left.
+/// `id` is nobody else's. Deletes also what a failed write may have left, unless the store could not be reached: then it
+/// would only be waited for once more.
 pub(super) async fn probe(storage: &Storage, id: Uuid) -> Result<(), ProbeError> {
     let key = format!("{NAME}{id}");
     let tried = write_read_list(storage, &key).await;
+    if tried.as_ref().is_err_and(ProbeError::is_silence) {
+        return tried;
+    }
     let deleted = storage.delete(&key).await.map_err(failed(ProbeStep::Delete));
     tried.and(deleted)
 }

@@ -46,3 +46,12 @@ async fn the_first_trouble_is_told_when_the_object_cannot_be_deleted_either() {
     assert_eq!(error.step(), ProbeStep::Read);
     assert!(faults.unfired().is_empty());
 }
+
+#[tokio::test]
+async fn a_store_that_cannot_be_reached_is_asked_once() {
+    let verdict = Verdict::Fail(ErrorKind::Unreachable);
+    let faults = Faults::new(vec![Fault { verdict, ..fault(Verb::PutNew, Moment::Before) }]);
+    let error = probe(&Storage::memory().observed(faults.clone()), Uuid::max()).await.unwrap_err();
+    assert_eq!(error.step(), ProbeStep::Write);
+    assert_eq!(faults.calls().len(), 1);
+}

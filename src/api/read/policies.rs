@@ -42,7 +42,8 @@ fn schedule(given: BackupScheduleDescription) -> Result<Schedule, ApiError> {
     match given {
         BackupScheduleDescription::FrequencyBased(FrequencyBasedBackupScheduleDescription { interval }) => {
             let at = "Schedule.Interval";
-            Ok(Schedule::Frequency(Interval::new(span(&interval, at)?).map_err(wrong(at))?))
+            let read = Interval::new(span(&interval, at)?);
+            Ok(Schedule::Frequency(read.map_err(|why| unfit(at, &interval, &why))?))
         }
         BackupScheduleDescription::TimeBased(given) => run_times(given).map(Schedule::Time),
     }
@@ -89,7 +90,13 @@ fn retention(given: RetentionPolicyDescription) -> Result<Retention, ApiError> {
     let at = "RetentionPolicy.RetentionDuration";
     let minimum = u64::try_from(minimum_number_of_backups.unwrap_or(0));
     let minimum = minimum.map_err(wrong("RetentionPolicy.MinimumNumberOfBackups"))?;
-    Retention::new(span(&retention_duration, at)?, minimum).map_err(wrong(at))
+    let read = Retention::new(span(&retention_duration, at)?, minimum);
+    read.map_err(|why| unfit(at, &retention_duration, &why))
+}
+
+/// As it was `given`: in its normal form its sender may not know it again.
+fn unfit(at: &str, given: &str, why: &PolicyError) -> ApiError {
+    wrong(at)(format!("'{given}' cannot be used: {why}"))
 }
 
 fn span(given: &str, at: &str) -> Result<Span, ApiError> {
