@@ -10,6 +10,8 @@
 //!
 //! It must never show a secret, never follow a key out of its store, and knows nothing of what the objects mean.
 
+mod accounts;
+mod allow;
 mod azure;
 mod backend;
 mod connection_string;
@@ -20,6 +22,8 @@ mod identity;
 mod key;
 mod local;
 mod memory;
+mod outbound;
+mod pace;
 mod probe;
 mod share;
 mod smb;
@@ -31,10 +35,14 @@ use std::{fmt, ops::Range, sync::Arc};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+pub use accounts::{AzureSettings, IdentityHost, IdentitySettings, SecretsSettings};
+pub use allow::{AllowList, HostPattern, HostPatternError};
 use backend::Backend;
 pub use connection_string::ConnectionStringError;
 pub use error::{ErrorKind, StorageError};
 use key::checked;
+pub use outbound::{Certificates, CertificatesError, ClientCertificate};
+pub use pace::Rates;
 pub use probe::{ProbeError, ProbeStep};
 pub use smb::SmbSettings;
 pub use stores::{SpecError, StoreSettings, Stores};

@@ -8,6 +8,7 @@ mod fault;
 mod file;
 mod places;
 mod storage;
+mod stores;
 
 use std::{
     fs, io,

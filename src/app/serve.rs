@@ -26,7 +26,7 @@ use crate::{
     reconcile::Reconciler,
     retention::Keeper,
     source::Source,
-    storage::Stores,
+    storage::{Rates, Stores},
 };
 
 /// How long requests and jobs may take to end when the service is told to stop.
@@ -49,11 +49,17 @@ pub(super) enum ServeError {
     Document(#[from] serde_json::Error),
 }
 
-/// Serves `settings` on `listener` until SIGTERM or SIGINT.
-pub(super) async fn run(settings: Settings, listener: TcpListener) -> Result<(), ServeError> {
+/// Serves `settings` on `listener` until SIGTERM or SIGINT. On SIGHUP asks `rates` for the bounds of the stores, which may have none.
+pub(super) async fn run(
+    settings: Settings,
+    listener: TcpListener,
+    rates: impl Fn() -> Option<Rates> + Send + 'static,
+) -> Result<(), ServeError> {
     let clock = Clock::system();
     let ledger = Ledger::open(&settings.ledger_file(), &settings.ledger_key)?;
-    let catalog = Catalog::new(Stores::new(settings.file_share.clone(), clock.clone()));
+    let stores = Stores::new(settings.file_share.clone(), clock.clone());
+    let catalog = Catalog::new(stores.clone());
+    tokio::spawn(change_rates(signal(SignalKind::hangup())?, stores, rates));
     let engine =
         Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get())
             .compressing(settings.compression_level);
@@ -92,6 +98,15 @@ async fn serve(listener: TcpListener, router: axum::Router, stopped: watch::Rece
     tokio::select! {
         ended = async { served.await } => ended,
         () = async { told(stopped).await; time::sleep(GRACE).await } => Ok(()),
+    }
+}
+
+async fn change_rates(mut hangup: Signal, stores: Stores, rates: impl Fn() -> Option<Rates>) {
+    while hangup.recv().await.is_some() {
+        if let Some(rates) = rates() {
+            tracing::info!(?rates, "told to read the bounds of the stores anew");
+            stores.set_rates(rates);
+        }
     }
 }
 

@@ -8,10 +8,7 @@ use super::{
     remove::RemoveError,
     write::{CommitError, WriteError},
 };
-use crate::{
-    domain::FailureCode,
-    storage::{ProbeError, SpecError},
-};
+use crate::{domain::FailureCode, storage::ProbeError};
 
 impl ReadError {
     /// For programs.
@@ -31,7 +28,6 @@ impl CatalogError {
     /// For programs.
     pub fn code(&self) -> FailureCode {
         match self {
-            Self::Spec(SpecError::NotBuilt { .. }) => FailureCode::NotBuilt,
             Self::Spec(_) => FailureCode::InvalidArgument,
             Self::Storage(error) => error.code(),
             Self::Read(error) => error.code(),

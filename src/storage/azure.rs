@@ -1,58 +1,48 @@
 //! A store in an Azure Blob container.
 //!
-//! `object_store` reads and uploads. What it cannot do as we need it is signed with its keys in `requests`: making the
-//! container, committing an upload only if its name is free, deleting without the batch interface (which not every SAS
-//! may use), asking who wrote a blob, and listing where others keep blobs under names that it does not accept.
+//! `object_store` signs the requests and nothing else: what it has no call for (making the container, committing an
+//! upload only if its name is free, deleting without the batch interface, which not every SAS may use, asking who wrote
+//! a blob, listing where others keep blobs under names that it does not accept) and what it has (reading, uploading) are
+//! to be tried again, timed out and given other credentials in one way.
 //!
 //! Every blob carries the id of the attempt that wrote it. So a write whose reply was lost, and which then finds its
 //! name taken, can tell its own first attempt from somebody else's blob.
 //!
 //! Parts of an upload that is given up are never visible; the service drops them after a week.
 
-mod client;
+mod access;
+mod blocks;
+mod lease;
 mod page;
 mod requests;
+mod retry;
+mod secrets;
+mod tokens;
 mod trouble;
 mod upload;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
-use object_store::{
-    Attribute, Attributes, BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
-    azure::{MicrosoftAzure, MicrosoftAzureBuilder, split_sas},
-    path::Path,
-};
+use object_store::client::HttpClient;
 
 use crate::clock::Clock;
 
 use super::{
     ErrorKind, Object, SpecError, StorageError,
     backend::{Answer, Backend, Upload},
-    connection_string::{Account, Credential},
+    connection_string::Account,
     key::checked,
 };
-use client::Direct;
+use access::{Access, Entry, Proof};
+pub(super) use lease::{Issuer, Lease};
 use requests::Requests;
+pub(super) use secrets::SecretSource;
+pub(super) use tokens::{TokenEndpoint, TokenSource};
 use trouble::Trouble;
 use upload::AzureUpload;
-
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-const CONNECT: Duration = Duration::from_secs(5);
-/// A question that brings no byte for so long has failed, and none is asked again after so long. A small write is one.
-const QUESTION: Duration = Duration::from_secs(20);
-/// As long as a question may take.
-const SILENCE: TimeDelta = TimeDelta::seconds(19);
-/// A part of 8 MiB may take so long to send: 70 KB/s, four at a time.
-const TRANSFER: Duration = Duration::from_mins(2);
-/// How long a part is tried again.
-const TRANSFER_RETRIES: Duration = Duration::from_mins(1);
-
-/// How often a write whose fate is unknown is repeated.
-const ATTEMPTS: usize = 2;
 
 /// The metadata that tells one attempt to write a blob from another.
 const ATTEMPT: &str = "fabricbackupattempt";
@@ -62,56 +52,58 @@ pub(super) struct Azure(Arc<Container>);
 
 struct Container {
     description: String,
-    name: String,
-    questions: MicrosoftAzure,
-    transfers: MicrosoftAzure,
     requests: Requests,
     clock: Clock,
 }
 
 impl Azure {
-    /// Contacts nothing.
-    pub(super) fn new(account: &Account, container: &str, clock: Clock) -> Result<Self, SpecError> {
-        let client = |source: object_store::Error| SpecError::Client { source: source.into() };
-        let builder = builder(account, container).map_err(client)?;
-        let build = |read, retries| {
-            // The builder looks here whether the endpoint may be plain HTTP; the connector does the rest.
-            let options = ClientOptions::new().with_allow_http(account.endpoint.starts_with("http:"));
-            let builder = builder.clone().with_http_connector(Direct::to(account, read)).with_client_options(options);
-            builder.with_retry(retry(retries)).build()
-        };
-        let questions = build(QUESTION, QUESTION).map_err(client)?;
-        let transfers = build(TRANSFER, TRANSFER_RETRIES).map_err(client)?;
-        let http = Direct::to(account, TRANSFER).client().map_err(client)?;
-        let requests = Requests::new(account, container, http, &transfers).map_err(client)?;
+    /// With a connection string. Contacts nothing.
+    pub(super) fn new(
+        account: &Account,
+        container: &str,
+        http: reqwest::Client,
+        clock: Clock,
+    ) -> Result<Self, SpecError> {
+        let entry = Entry::of(account).map_err(|trouble| SpecError::Client { source: trouble.into_detail().into() })?;
         let description = format!("container {container} of account {}", account.name);
-        let name = container.to_owned();
-        Ok(Self(Arc::new(Container { description, name, questions, transfers, requests, clock })))
+        Ok(Self::over(description, Access::Given(entry.into()), container, http, clock))
     }
-}
 
-fn builder(account: &Account, container: &str) -> object_store::Result<MicrosoftAzureBuilder> {
-    let builder = MicrosoftAzureBuilder::new()
-        .with_account(&account.name)
-        .with_endpoint(account.endpoint.clone())
-        .with_container_name(container);
-    Ok(match &account.credential {
-        Credential::Key(key) => builder.with_access_key(key.expose()),
-        Credential::Signature(signature) => builder.with_sas_authorization(split_sas(signature.expose())?),
-    })
-}
+    /// With a managed identity. Contacts nothing.
+    pub(super) fn with_identity(
+        lease: Arc<Lease>,
+        account: &str,
+        container: &str,
+        http: reqwest::Client,
+        clock: Clock,
+    ) -> Self {
+        let description = format!("container {container} of account {account}");
+        Self::over(description, Access::Leased(lease, Proof::Identity), container, http, clock)
+    }
 
-fn retry(retry_timeout: Duration) -> RetryConfig {
-    // Only time ends it: each pause is drawn from 0.2 s up to three times the one before, so their number says nothing.
-    let backoff = BackoffConfig { init_backoff: FIRST_PAUSE, max_backoff: LONGEST_PAUSE, base: 3.0 };
-    RetryConfig { backoff, max_retries: usize::MAX, retry_timeout }
+    /// With what a server of secrets hands out. Contacts nothing.
+    pub(super) fn with_secret(
+        lease: Arc<Lease>,
+        description: String,
+        container: &str,
+        http: reqwest::Client,
+        clock: Clock,
+    ) -> Self {
+        Self::over(description, Access::Leased(lease, Proof::KeyOrSignature), container, http, clock)
+    }
+
+    fn over(description: String, access: Access, container: &str, http: reqwest::Client, clock: Clock) -> Self {
+        let (http, container) = (HttpClient::new(http), container.to_owned());
+        let requests = Requests { http, access, container, clock: clock.clone() };
+        Self(Arc::new(Container { description, requests, clock }))
+    }
 }
 
 /// A write that must be the first of its name.
 enum FirstWrite<'a> {
     Blob(Bytes),
     /// Of blocks that are already there.
-    Commit(&'a [String]),
+    Commit(&'a [Vec<u8>]),
 }
 
 impl Container {
@@ -121,17 +113,10 @@ impl Container {
 
     async fn exclusively(&self, key: &str, write: &FirstWrite<'_>) -> Result<(), Trouble> {
         let id = self.clock.uuid().to_string();
-        let (mut outcome, begun) = (Ok(()), self.clock.elapsed());
-        for _ in 0..ATTEMPTS {
-            outcome = self.in_container(key, write, &id).await;
-            match &outcome {
-                // A store that kept silent for so long is not waited for again.
-                Err(trouble) if trouble.is_lost() && self.clock.elapsed() - begun < SILENCE => {}
-                Err(trouble) if trouble.is_conflict() => return self.unless_ours(key, &id, outcome).await,
-                _ => break,
-            }
+        match self.in_container(key, write, &id).await {
+            Err(trouble) if trouble.is_conflict() => self.unless_ours(key, &id, trouble).await,
+            outcome => outcome,
         }
-        outcome
     }
 
     /// Makes the container if it is missing.
@@ -147,24 +132,17 @@ impl Container {
 
     async fn once(&self, key: &str, write: &FirstWrite<'_>, id: &str) -> Result<(), Trouble> {
         match write {
-            FirstWrite::Blob(data) => self.put(key, data.clone(), id).await,
+            FirstWrite::Blob(data) => self.requests.put(key, data.clone(), id).await,
             FirstWrite::Commit(blocks) => self.requests.commit(key, blocks, id).await,
         }
     }
 
-    async fn unless_ours(&self, key: &str, id: &str, outcome: Result<(), Trouble>) -> Result<(), Trouble> {
+    async fn unless_ours(&self, key: &str, id: &str, conflict: Trouble) -> Result<(), Trouble> {
         match self.requests.facts(key).await {
             Ok(facts) if facts.attempt.as_deref() == Some(id) => Ok(()),
             Ok(_) => Err(Trouble::Taken),
-            Err(_) => outcome,
+            Err(_) => Err(conflict),
         }
-    }
-
-    async fn put(&self, key: &str, data: Bytes, id: &str) -> Result<(), Trouble> {
-        let attributes = Attributes::from_iter([(Attribute::Metadata(ATTEMPT.into()), id.to_owned())]);
-        let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
-        self.questions.put_opts(&path(key)?, data.into(), options).await?;
-        Ok(())
     }
 
     async fn read_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, Trouble> {
@@ -172,8 +150,8 @@ impl Container {
         if range.is_empty() {
             return self.requests.facts(key).await.map(|_| Bytes::new());
         }
-        match self.questions.get_range(&path(key)?, range).await.map_err(Trouble::from) {
-            Err(trouble) if trouble.may_be_past_the_end() => self.nothing_after(key, start, trouble).await,
+        match self.requests.get_range(key, range).await {
+            Err(trouble) if trouble.is_past_the_end() => self.nothing_after(key, start, trouble).await,
             answer => answer,
         }
     }
@@ -206,13 +184,8 @@ impl Container {
 
     fn explain(&self, operation: &'static str, key: &str, trouble: Trouble) -> StorageError {
         let error = StorageError::new(trouble.kind(), &self.description, operation, key);
-        trouble.into_error(error, &self.name)
+        trouble.into_error(error, &self.requests.container, self.requests.access.proof())
     }
-}
-
-/// As it is: `Path::from` would rename what it thinks unwise.
-fn path(key: &str) -> Result<Path, Trouble> {
-    Path::parse(key).map_err(|error| Trouble::Other { detail: error.to_string() })
 }
 
 impl Backend for Azure {
@@ -229,7 +202,7 @@ impl Backend for Azure {
     }
 
     fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Bytes> {
-        let read = async move { Ok(self.0.questions.get(&path(key)?).await?.bytes().await?) };
+        let read = self.0.requests.get(key);
         read.map(move |answer| answer.map_err(|trouble| self.0.explain("read", key, trouble))).boxed()
     }
 

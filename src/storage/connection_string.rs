@@ -180,7 +180,7 @@ fn account_name(name: &str) -> Result<&str, ConnectionStringError> {
 }
 
 /// `account` in `https://account.blob.core.windows.net` and in `http://127.0.0.1:10000/account`.
-fn name_in(endpoint: &Url) -> String {
+pub(super) fn name_in(endpoint: &Url) -> String {
     let in_path = endpoint.path().trim_matches('/');
     if !in_path.is_empty() {
         return in_path.to_owned();
@@ -188,7 +188,7 @@ fn name_in(endpoint: &Url) -> String {
     endpoint.domain().and_then(|domain| domain.split('.').next()).unwrap_or("of the endpoint").to_owned()
 }
 
-fn trimmed(endpoint: &Url) -> String {
+pub(super) fn trimmed(endpoint: &Url) -> String {
     endpoint.as_str().trim_end_matches('/').to_owned()
 }
 
@@ -196,7 +196,7 @@ fn credential(fields: &Fields<'_>) -> Result<Credential, ConnectionStringError> 
     match (fields.get("AccountKey"), fields.get("SharedAccessSignature")) {
         (Some(_), Some(_)) => Err(Value { key: "AccountKey", why: "and SharedAccessSignature exclude each other" }),
         (Some(key), None) => account_key(fields, key),
-        (None, Some(signature)) => Ok(Credential::Signature(Secret::new(signature.trim_start_matches('?')))),
+        (None, Some(signature)) => shared_access_signature(signature.trim_start_matches('?')),
         (None, None) => Err(Missing { key: "AccountKey or SharedAccessSignature" }),
     }
 }
@@ -209,6 +209,13 @@ fn account_key(fields: &Fields<'_>, key: &str) -> Result<Credential, ConnectionS
         return Err(Value { key: "AccountKey", why: "is no valid base64" });
     }
     Ok(Credential::Key(Secret::new(key)))
+}
+
+fn shared_access_signature(signature: &str) -> Result<Credential, ConnectionStringError> {
+    match object_store::azure::split_sas(signature) {
+        Ok(parts) if !parts.is_empty() => Ok(Credential::Signature(Secret::new(signature))),
+        _ => Err(Value { key: "SharedAccessSignature", why: "is no signature such as sv=...&sig=..." }),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ pub(super) fn checked(name: &str) -> Result<&str, SpecError> {
 
 fn broken_rule(name: &str) -> Option<&'static str> {
     let rules: [(bool, &str); 5] = [
-        (name.chars().any(char::is_uppercase), "it has capital letters"),
+        (
+            name.chars().any(char::is_uppercase),
+            "it has capital letters (the setting [storage] lowercase_containers = true would lower them)",
+        ),
         (
             !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
             "it may have lower case letters a-z, digits and hyphens only",
@@ -46,7 +49,7 @@ mod tests {
         let table = [
             (
                 "BackupContainer",
-                "'BackupContainer' is no container name that Azure accepts: it has capital letters; 'backupcontainer' would be valid",
+                "'BackupContainer' is no container name that Azure accepts: it has capital letters (the setting [storage] lowercase_containers = true would lower them); 'backupcontainer' would be valid",
             ),
             (
                 "my_backups",

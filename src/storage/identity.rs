@@ -1,12 +1,11 @@
 //! Which place a storage is, in one spelling.
 
-use super::{connection_string::Account, share::Place};
+use super::share::Place;
 use crate::domain::StoreId;
 
 /// By where the account answers, the host already in lower case, and the container's name. Who enters, and whether with
 /// http or https, makes no other container.
-pub(super) fn of_container(account: &Account, container: &str) -> StoreId {
-    let endpoint = account.endpoint.as_str();
+pub(super) fn of_container(endpoint: &str, container: &str) -> StoreId {
     let address = endpoint.split_once("://").map_or(endpoint, |(_, address)| address);
     StoreId(format!("azure:{address}/{container}"))
 }

@@ -93,5 +93,5 @@ fn what_cannot_be_opened_has_no_identity() {
     let share = FileShare { path: "/etc".into(), primary: None, secondary: None };
     assert!(matches!(identity(&StorageSpec::FileShare(share)), Err(SpecError::OutsideRoots { .. })));
     let dsms = StorageSpec::DsmsAzureBlob { source_location: "x".into(), container: "abc".into() };
-    assert!(matches!(identity(&dsms), Err(SpecError::NotBuilt { .. })));
+    assert!(matches!(identity(&dsms), Err(SpecError::SecretLocation)));
 }

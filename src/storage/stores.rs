@@ -2,17 +2,16 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use crate::{
     clock::Clock,
-    domain::{AzureBlob, FileShare, StorageSpec, StoreId},
+    domain::{FileShare, StorageSpec, StoreId},
 };
 
 use super::{
-    ConnectionStringError, ProbeError, Storage,
-    azure::Azure,
-    connection_string::Account,
-    container_name,
+    AllowList, AzureSettings, ConnectionStringError, ProbeError, Storage,
+    accounts::{Accounts, named_host},
     faulty::Observer,
     identity,
     local::Local,
+    pace::{Paced, Paces, Rates},
     probe,
     share::{self, Located},
     smb::{Shares, Smb, SmbSettings},
@@ -27,28 +26,55 @@ pub struct StoreSettings {
     pub mounts: BTreeMap<String, PathBuf>,
     /// Of shares that are not mounted.
     pub smb: SmbSettings,
+    /// How Azure is reached.
+    pub azure: AzureSettings,
+    /// Which hosts may be named.
+    pub allow: AllowList,
+    /// How many bytes a second may go and come.
+    pub rates: Rates,
 }
 
 /// Makes a [`Storage`] of what a request or the configuration describes. Cheap to clone.
 #[derive(Clone)]
 pub struct Stores {
     settings: Arc<StoreSettings>,
+    accounts: Arc<Accounts>,
     clock: Clock,
     shares: Shares,
+    paces: Arc<Paces>,
     observer: Option<Arc<dyn Observer>>,
 }
 
 /// Why a description cannot be a store here. Holds no secret; names the setting to change where one would help.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
-    /// A kind of the published contract that this version does not serve.
-    #[error(
-        "storage of kind {kind} is not built yet; AzureBlobStore with a connection string and FileShare with a local or mounted path are"
-    )]
-    NotBuilt {
-        /// Its published name.
-        kind: &'static str,
+    /// A host that the operator does not mean.
+    #[error("the host '{host}' may not be named by requests: the setting [storage] allow lists those that may")]
+    NotAllowed {
+        /// Which property names it.
+        property: &'static str,
+        /// As it is written there.
+        host: String,
     },
+    /// A host that nobody means.
+    #[error(
+        "the host '{host}' lies in a link-local network or is a metadata service: no store is looked for there, whatever the setting [storage] allow lists"
+    )]
+    NeverAllowed {
+        /// Which property names it.
+        property: &'static str,
+        /// As it is written there.
+        host: String,
+    },
+    /// A server that the operator does not let this node ask for credentials.
+    #[error("the host '{host}' is not asked for credentials: the setting [storage.dsms] allow lists those that are")]
+    SecretsNotAllowed {
+        /// As it is written.
+        host: String,
+    },
+    /// No place of a secret.
+    #[error("the StorageCredentialsSourceLocation must be an https URL without user and fragment")]
+    SecretLocation,
     /// Neither a local nor a UNC path.
     #[error(
         "the file share path '{path}' is neither an absolute local path nor a UNC path such as \\\\host\\share\\folder"
@@ -119,6 +145,12 @@ pub enum SpecError {
         /// A valid form in words, or nothing.
         hint: String,
     },
+    /// No account that a managed identity could enter.
+    #[error("the BlobServiceUri {why}")]
+    BlobService {
+        /// In words that go on after its name.
+        why: &'static str,
+    },
     /// No usable connection string.
     #[error(transparent)]
     ConnectionString(#[from] ConnectionStringError),
@@ -134,7 +166,8 @@ impl SpecError {
     /// Which property of the description is wrong, by its published name.
     pub fn property(&self) -> Option<&'static str> {
         match self {
-            Self::NotBuilt { .. } => Some("StorageKind"),
+            Self::NotAllowed { property, .. } | Self::NeverAllowed { property, .. } => Some(property),
+            Self::SecretsNotAllowed { .. } | Self::SecretLocation => Some("StorageCredentialsSourceLocation"),
             Self::NotAbsolute { .. }
             | Self::Drive { .. }
             | Self::OutsideRoots { .. }
@@ -143,6 +176,7 @@ impl SpecError {
             | Self::NoUser { .. }
             | Self::Unreadable { .. } => Some("Path"),
             Self::Container { .. } => Some("ContainerName"),
+            Self::BlobService { .. } => Some("BlobServiceUri"),
             Self::ConnectionString(_) => Some("ConnectionString"),
             Self::Client { .. } => None,
         }
@@ -152,8 +186,11 @@ impl SpecError {
 impl Stores {
     /// For these settings.
     pub fn new(settings: StoreSettings, clock: Clock) -> Self {
+        let settings = Arc::new(settings);
+        let accounts = Accounts::new(Arc::clone(&settings), clock.clone()).into();
         let shares = Shares::of(&settings.smb);
-        Self { settings: settings.into(), clock, shares, observer: None }
+        let paces = Paces::new(settings.rates).into();
+        Self { settings, accounts, clock, shares, paces, observer: None }
     }
 
     /// The same, but every store that it opens asks `observer` around every call. For tests.
@@ -162,24 +199,39 @@ impl Stores {
         Self { observer: Some(observer), ..self }
     }
 
+    /// From now on so many bytes a second may go and come, also for stores that are open.
+    pub fn set_rates(&self, rates: Rates) {
+        self.paces.set(rates);
+    }
+
     /// Whether `spec` can be opened, as far as that can be told without contacting anything, disks included.
     pub fn check(&self, spec: &StorageSpec) -> Result<(), SpecError> {
-        self.identity(spec).map(drop)
+        self.identity(spec)?;
+        match spec {
+            StorageSpec::AzureBlob(blob) => self.accounts.allow_blob(blob),
+            StorageSpec::ManagedIdentity(spec) => self.accounts.allow_with_identity(spec),
+            StorageSpec::FileShare(_) | StorageSpec::DsmsAzureBlob { .. } => Ok(()),
+        }
+    }
+
+    /// The host that `spec` names, if it names one that must be allowed.
+    pub fn host(spec: &StorageSpec) -> Option<String> {
+        named_host(spec)
     }
 
     /// Which place `spec` is. Goes by its words and the settings alone: contacts nothing, disks included, so that it stays
     /// the same while a share is not mounted. Two symbolic links to one directory are two places.
     pub fn identity(&self, spec: &StorageSpec) -> Result<StoreId, SpecError> {
         match spec {
-            StorageSpec::AzureBlob(blob) => {
-                parts(blob).map(|(account, container)| identity::of_container(&account, container))
-            }
+            StorageSpec::AzureBlob(blob) => self.accounts.id_of_blob(blob),
             StorageSpec::FileShare(share) => Ok(match self.locate(share)? {
                 Located::Directory(place) => identity::of_directory(&place),
                 Located::Share(address) => address.id(),
             }),
-            StorageSpec::DsmsAzureBlob { .. } => Err(SpecError::NotBuilt { kind: "DsmsAzureBlobStore" }),
-            StorageSpec::ManagedIdentity(_) => Err(SpecError::NotBuilt { kind: "ManagedIdentityAzureBlobStore" }),
+            StorageSpec::DsmsAzureBlob { source_location, container } => {
+                self.accounts.id_of_secret(source_location, container)
+            }
+            StorageSpec::ManagedIdentity(spec) => self.accounts.id_with_identity(spec),
         }
     }
 
@@ -187,13 +239,14 @@ impl Stores {
     pub fn open(&self, spec: &StorageSpec) -> Result<Storage, SpecError> {
         self.check(spec)?;
         let storage = match spec {
-            StorageSpec::AzureBlob(blob) => {
-                let (account, container) = parts(blob)?;
-                Storage::over(Azure::new(&account, container, self.clock.clone())?)
-            }
+            StorageSpec::AzureBlob(blob) => Storage::over(self.accounts.open_blob(blob)?),
+            StorageSpec::ManagedIdentity(spec) => Storage::over(self.accounts.open_with_identity(spec)?),
             StorageSpec::FileShare(share) => self.open_share(share)?,
-            StorageSpec::DsmsAzureBlob { .. } | StorageSpec::ManagedIdentity(_) => unreachable!("refused by check"),
+            StorageSpec::DsmsAzureBlob { source_location, container } => {
+                Storage::over(self.accounts.open_secret(source_location, container)?)
+            }
         };
+        let storage = Storage::over(Paced::new(storage.backend, self.paces.of(self.identity(spec)?)));
         Ok(match &self.observer {
             Some(observer) => storage.observed(Arc::clone(observer)),
             None => storage,
@@ -224,9 +277,4 @@ impl Stores {
         }
         Ok(located)
     }
-}
-
-fn parts(blob: &AzureBlob) -> Result<(Account, &str), SpecError> {
-    let container = container_name::checked(&blob.container)?;
-    Ok((Account::parse(&blob.connection_string)?, container))
 }

@@ -118,14 +118,14 @@ async fn a_storage_that_cannot_be_used_is_refused_with_its_reason_and_without_it
         (
             json!({ "StorageKind": "DsmsAzureBlobStore", "StorageCredentialsSourceLocation": "https://x.invalid/y",
                 "ContainerName": "con" }),
-            501,
-            "E_NOTIMPL",
+            400,
+            "E_INVALIDARG",
         ),
         (
             json!({ "StorageKind": "ManagedIdentityAzureBlobStore", "ManagedIdentityType": "Cluster",
                 "BlobServiceUri": "https://x.invalid/", "ContainerName": "con" }),
-            501,
-            "E_NOTIMPL",
+            400,
+            "E_INVALIDARG",
         ),
         (
             json!({ "StorageKind": "ManagedIdentityAzureBlobStore", "ManagedIdentityType": "Invalid",
@@ -136,6 +136,43 @@ async fn a_storage_that_cannot_be_used_is_refused_with_its_reason_and_without_it
     ] {
         let message = app.post(&path(CALC), &named(&storage)).await.refused(status, code);
         assert!(!message.contains(secret) && message.len() > 20, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_the_operator_does_not_mean_is_refused_by_every_operation_that_takes_a_storage() {
+    let app = TestApp::new();
+    let point = app.back_up(CALC).await;
+    let blob = |host: &str| {
+        json!({ "StorageKind": "AzureBlobStore", "ContainerName": "con",
+            "ConnectionString": format!("AccountName=a;AccountKey=c2VjcmV0;BlobEndpoint=https://{host}/a") })
+    };
+    let identity = json!({ "StorageKind": "ManagedIdentityAzureBlobStore", "ManagedIdentityType": "Cluster",
+        "BlobServiceUri": "https://evil.example/", "ContainerName": "con" });
+    let secrets = json!({ "StorageKind": "DsmsAzureBlobStore", "ContainerName": "con",
+        "StorageCredentialsSourceLocation": "https://evil.example/x" });
+    for (storage, property, words) in [
+        (blob("evil.example"), "ConnectionString", "[storage] allow"),
+        (blob("169.254.169.254"), "ConnectionString", "metadata service"),
+        (blob("0xA9FEA9FE"), "ConnectionString", "metadata service"),
+        (blob("[fe80::1]"), "ConnectionString", "metadata service"),
+        (identity, "BlobServiceUri", "[storage] allow"),
+        (secrets, "StorageCredentialsSourceLocation", "[storage.dsms] allow"),
+    ] {
+        let entity = json!({ "EntityKind": "Application", "ApplicationName": "fabric:/CalcApp" });
+        let listing = json!({ "Storage": storage, "BackupEntity": entity });
+        let mut restore = crate::app::restore_of(&point);
+        restore["BackupStorage"] = storage.clone();
+        let policy = json!({ "Name": "P", "AutoRestoreOnDataLoss": false, "MaxIncrementalBackups": 0, "Storage": storage,
+            "Schedule": { "ScheduleKind": "FrequencyBased", "Interval": "PT10M" } });
+        for (path, body) in [
+            (path(CALC), named(&storage)),
+            (format!("/Partitions/{CALC}/$/Restore"), restore),
+            ("/BackupRestore/$/GetBackups".to_owned(), listing),
+            ("/BackupRestore/BackupPolicies/$/Create".to_owned(), policy),
+        ] {
+            app.post(&path, &body).await.refused_with(400, "E_INVALIDARG", &[property, words]);
+        }
     }
 }
 

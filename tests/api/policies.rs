@@ -343,8 +343,14 @@ async fn every_policy_of_the_document_is_taken_or_refused_for_a_reason_that_it_i
             // Azure takes no capitals in the name of a container.
             "dailyAzure" => answer.refused_with(400, "E_INVALIDARG", &["Storage.ContainerName: ", "BackupContainer"]),
             "fileShare" => assert_eq!(answer.status, 201),
-            "dsms" => answer.refused_with(501, "E_NOTIMPL", &["Storage.StorageKind: ", "DsmsAzureBlobStore"]),
-            "managedIdentity" => answer.refused_with(501, "E_NOTIMPL", &["Storage.StorageKind: ", "ManagedIdentity"]),
+            "managedIdentity" => {
+                answer.refused_with(400, "E_INVALIDARG", &["Storage.ContainerName: ", "BackupContainer"]);
+            }
+            // Nobody has listed its server.
+            "dsms" => {
+                let words = &["Storage.StorageCredentialsSourceLocation: ", "[storage.dsms] allow"];
+                answer.refused_with(400, "E_INVALIDARG", words);
+            }
             other => panic!("nobody said what becomes of {other}"),
         }
     }

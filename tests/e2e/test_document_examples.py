@@ -90,8 +90,13 @@ def test_the_azure_one_says_what_is_to_be_put_in_its_place(quickstart, examples)
     assert "<PutYourAccountKeyHere>" not in answer.message, "a key is a secret, whatever it looks like"
 
 
-@pytest.mark.parametrize("kind", ["DsmsAzureBlobStore", "ManagedIdentityAzureBlobStore"])
-def test_the_kinds_that_are_not_built_yet_say_so(quickstart, examples, kind):
-    answer = send(quickstart, hosted.ID, examples[kind])
-    assert (answer.status, answer.code) == (501, "E_NOTIMPL")
-    assert kind in answer.message
+def test_the_managed_identity_one_says_which_container_would_be_valid(quickstart, examples):
+    answer = send(quickstart, hosted.ID, examples["ManagedIdentityAzureBlobStore"])
+    assert (answer.status, answer.code) == (400, "E_INVALIDARG")
+    assert "'backupcontainer' would be valid" in answer.message
+
+
+def test_the_dsms_one_names_the_setting_that_lists_servers(quickstart, examples):
+    answer = send(quickstart, hosted.ID, examples["DsmsAzureBlobStore"])
+    assert (answer.status, answer.code) == (400, "E_INVALIDARG")
+    assert "[storage.dsms] allow" in answer.message

@@ -1,8 +1,6 @@
 """The rules by which schemathesis is answered: each allows what is written, and refuses what is next to it."""
 
 import json
-import re
-from pathlib import Path
 
 import pytest
 from kit import refusals
@@ -10,7 +8,6 @@ from kit.leniency import Document, Sent, accepts_version, is_legal
 from kit.rest import request
 
 SHARES = refusals.Shares("/shares", "/shares/default")
-API_MD = Path(__file__).parents[2] / "docs/API.md"
 PARTITION = "/Partitions/{partitionId}/$/Backup"
 POLICIES = "/BackupRestore/BackupPolicies/$/Create"
 LOCATION = "/BackupRestore/$/GetBackups"
@@ -192,17 +189,3 @@ def test_what_lies_at_a_location_is_looked_up_in_the_store(quickstart):
     assert refusals.is_no_backup(shares, restore(BackupLocation=backup["BackupLocation"].replace(".zip", "x.zip")))
     assert refusals.is_no_backup(shares, restore(BackupStorage=elsewhere))
     assert not refusals.is_no_backup(shares, sent("/x?api-version=6.4"))
-
-
-def test_the_rule_about_what_is_not_built_is_the_table_in_the_documentation(document):
-    rows = [line for line in API_MD.read_text().splitlines() if line.startswith("|") and "not built" in line]
-    listed = set(re.findall(r"\w+", " ".join(row.split("|")[1] for row in rows)))
-    operations = {operation["operationId"] for path in document.paths() for operation in path.values()}
-    assert not listed & operations
-    assert refusals.NOT_BUILT_KINDS <= listed
-
-
-def test_only_what_is_not_built_may_answer_501():
-    assert refusals.not_built(storage(StorageKind="DsmsAzureBlobStore"))
-    assert not refusals.not_built(storage(StorageKind="FileShare", Path="/shares/x"))
-    assert not refusals.not_built(sent("/x"))

@@ -113,14 +113,14 @@ def test_a_partition_without_state_on_disk_cannot_be_backed_up(lab, api, partiti
     refusal("FABRIC_E_INVALID_FOR_STATELESS_SERVICES", api.backup_partition, partition.id, backup_storage=share)
 
 
-def test_a_storage_kind_that_is_not_built_yet_says_so(api):
+def test_a_storage_on_a_host_that_nobody_means_is_refused(api):
     for storage in (
         models.DsmsAzureBlobBackupStorageDescription(storage_credentials_source_location="https://x/y", container_name="c-c"),
         models.ManagedIdentityAzureBlobBackupStorageDescription(
             managed_identity_type="Cluster", blob_service_uri="https://x/", container_name="c-c"
         ),
     ):
-        refusal("E_NOTIMPL", api.backup_partition, SINGLE.id, backup_storage=storage)
+        refusal("E_INVALIDARG", api.backup_partition, SINGLE.id, backup_storage=storage)
 
 
 def test_while_a_backup_runs_neither_a_backup_nor_a_restore_starts(lab, api, blobs, stalled, proxy):

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fabric_backup::{
     clock::Clock,
     domain::{AzureBlob, Secret, StorageSpec},
-    storage::{ErrorKind, ProbeStep, SpecError, Storage, StorageError, StoreSettings, Stores},
+    storage::{AzureSettings, ErrorKind, ProbeStep, SpecError, Storage, StorageError, StoreSettings, Stores},
 };
 
 use crate::{
@@ -309,10 +309,10 @@ fn a_container_name_or_connection_string_that_cannot_work_is_refused_before_any_
 }
 
 #[test]
-fn kinds_that_are_not_built_say_so() {
-    let stores = Stores::new(StoreSettings::default(), Clock::system());
-    let spec = StorageSpec::DsmsAzureBlob { source_location: "x".to_owned(), container: "backups".to_owned() };
-    let refused = stores.check(&spec).unwrap_err();
-    assert!(matches!(refused, SpecError::NotBuilt { .. }));
-    assert!(refused.to_string().contains("DsmsAzureBlobStore is not built yet"), "{refused}");
+fn capital_letters_in_a_container_name_are_lowered_where_the_operator_says_so() {
+    let azure = AzureSettings { lowercase_containers: true, ..AzureSettings::default() };
+    let stores = Stores::new(StoreSettings { azure, ..StoreSettings::default() }, Clock::system());
+    let id = |container| stores.identity(&spec("UseDevelopmentStorage=true", container)).unwrap();
+    assert_eq!(id("BackupContainer"), id("backupcontainer"));
+    assert!(stores.check(&spec("UseDevelopmentStorage=true", "Backup_Container")).is_err());
 }

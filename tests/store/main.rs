@@ -6,12 +6,18 @@ mod azure;
 #[path = "../support/azurite.rs"]
 mod azurite;
 mod backups;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod conformance;
 mod cutting_proxy;
 mod faults;
+mod identity;
+mod identity_endpoint;
 mod local;
 #[path = "../support/samba.rs"]
 mod samba;
+mod secrets;
+mod secrets_server;
 mod shared_access;
 mod smb;
 

@@ -3,6 +3,7 @@
 //! Include it with `#[path = "../support/azurite.rs"] mod azurite;`. A missing Azurite fails the test.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -22,11 +23,17 @@ pub(crate) struct Azurite {
 impl Azurite {
     /// Returns once it listens.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With `arguments` beside the usual ones, such as those for https.
+    pub(crate) fn start_with(arguments: &[&OsStr]) -> Self {
         let program = program();
         let ports = ["--blobPort", "0", "--queuePort", "0", "--tablePort", "0"];
         let mut child = Command::new(&program)
             .args(["--skipApiVersionCheck", "--inMemoryPersistence", "--silent", "--disableTelemetry"])
             .args(ports)
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()

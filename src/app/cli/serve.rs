@@ -13,15 +13,19 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use super::exit::CliError;
-use crate::app::{
-    config::{self, Overrides},
-    quickstart, serve,
-    settings::{DEFAULT_DATA_DIR, Settings},
-    telemetry,
+use crate::{
+    app::{
+        config::{self, Overrides},
+        quickstart, serve,
+        settings::{DEFAULT_DATA_DIR, Settings},
+        telemetry,
+    },
+    domain::words,
+    storage::Rates,
 };
 
 /// What can be said of serving.
-#[derive(Args)]
+#[derive(Clone, Args)]
 pub(super) struct Options {
     /// Configuration file; without one a quickstart application with real records is served.
     #[arg(long, value_name = "FILE")]
@@ -42,6 +46,7 @@ pub(super) fn serve(options: Options) -> Result<(), CliError> {
     telemetry::start().map_err(CliError::LogFilter)?;
     allow_many_files();
     let quickstart = options.config.is_none();
+    let again = options.clone();
     let settings = settings(options)?;
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::Runtime)?;
     let served = runtime.block_on(async {
@@ -51,7 +56,7 @@ pub(super) fn serve(options: Options) -> Result<(), CliError> {
         if quickstart {
             quickstart::prepare(&settings)?;
         }
-        Ok(serve::run(settings, listener).await?)
+        Ok(serve::run(settings, listener, move || rates(&again)).await?)
     });
     // A thread that is stuck in a file system must not keep the process.
     runtime.shutdown_timeout(LAST_GRACE);
@@ -74,6 +79,15 @@ fn settings(options: Options) -> Result<Settings, CliError> {
     let path = data_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
     let path = absolute(&path).map_err(|source| CliError::Directory { path, source })?;
     Ok(quickstart::settings(path, listen))
+}
+
+/// The bounds of the stores as the configuration says them now; none without one, and if it cannot be used.
+fn rates(options: &Options) -> Option<Rates> {
+    options.config.as_ref()?;
+    let read = settings(options.clone()).inspect_err(|error| {
+        tracing::error!(reason = words(error), "the configuration cannot be read anew; nothing is changed");
+    });
+    read.ok().map(|settings| settings.file_share.rates)
 }
 
 /// Only this user may read what the data directory holds.

@@ -22,7 +22,7 @@ use super::{
     fault::Fault,
     file::{self, At, Root},
     places::{self, StateDirectories},
-    storage,
+    storage, stores,
 };
 use crate::{
     archive::COMPRESSION_LEVEL,
@@ -46,7 +46,12 @@ pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result
     let mut settings = Settings {
         listen: listen(file, overrides.listen)?,
         ledger_key: ledger_key(file.ledger_key_file.as_ref(), base, &data_dir, &file_share)?,
-        file_share,
+        file_share: StoreSettings {
+            azure: stores::azure(&file.storage, base)?,
+            allow: stores::allow(&file.storage)?,
+            rates: stores::rates(&file.storage),
+            ..file_share
+        },
         data_dir,
         applications: Vec::new(),
         services: Vec::new(),
@@ -136,7 +141,12 @@ fn file_share(written: &file::FileShare, base: &Path, data_dir: &Path) -> Result
         Some(roots) => roots.iter().map(|root| places::existing(base, root)).collect::<Result<_, _>>()?,
     };
     let mounts = written.mounts.iter().map(|(unc, directory)| mount(base, unc, directory));
-    Ok(StoreSettings { share_roots, mounts: mounts.collect::<Result<_, _>>()?, smb: smb(&written.smb) })
+    Ok(StoreSettings {
+        share_roots,
+        mounts: mounts.collect::<Result<_, _>>()?,
+        smb: smb(&written.smb),
+        ..StoreSettings::default()
+    })
 }
 
 fn smb(written: &file::Smb) -> SmbSettings {
@@ -272,13 +282,16 @@ impl Check<'_> {
         }
     }
 
-    /// The nearest storage: the one written here, or else the one around.
+    /// The nearest storage: the one written here, whose host may then be named by requests too, or else the one around.
     fn storage(
-        &self,
+        &mut self,
         written: Option<&At<file::BackupStorage>>,
         outer: Option<&StorageSpec>,
     ) -> Result<Option<StorageSpec>, Fault> {
-        written.map_or(Ok(outer.cloned()), |written| storage::spec(self.base, &self.stores, written).map(Some))
+        let Some(written) = written else { return Ok(outer.cloned()) };
+        let spec = storage::spec(self.base, &self.stores, written)?;
+        Stores::host(&spec).iter().for_each(|host| self.settings.file_share.allow.mention(host));
+        Ok(Some(spec))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    num::{NonZeroU16, NonZeroU32, NonZeroUsize},
+    num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize},
     ops::Range,
     path::PathBuf,
 };
@@ -69,6 +69,9 @@ pub(super) struct Root {
     /// Which directories may be used as file shares.
     #[serde(default)]
     pub(super) file_share: FileShare,
+    /// How the stores are reached.
+    #[serde(default)]
+    pub(super) storage: Stores,
     /// Where backups go when neither the request nor anything nearer to the partition names a storage.
     pub(super) backup_storage: Option<At<BackupStorage>>,
     /// The applications whose partitions this node hosts.
@@ -123,6 +126,61 @@ pub(super) struct Smb {
     pub(super) retry_seconds: Option<u32>,
     /// After how many seconds a connection that nobody uses is closed, at least 1. Default: 60.
     pub(super) idle_seconds: Option<NonZeroU32>,
+}
+
+/// How the stores are reached.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stores {
+    /// The hosts that requests may name in a storage: host names, `*.` and a host name, IP addresses, networks such as `10.1.0.0/16`.
+    /// What this file names itself is added. Default: Azure's own and this machine.
+    pub(super) allow: Option<Vec<At<String>>>,
+    /// PEM files with certificates of authorities that are trusted beside those of the system.
+    #[serde(default)]
+    pub(super) ca_files: Vec<At<PathBuf>>,
+    /// How many bytes a second may go to all stores together and come from them; read anew on SIGHUP. Default: as many as go.
+    pub(super) max_bytes_per_second: Option<NonZeroU64>,
+    /// The same for each store. Default: as many as go.
+    pub(super) max_bytes_per_second_per_store: Option<NonZeroU64>,
+    /// Whether capital letters in the name of a container, which Azure refuses, are lowered. Default: false, they are refused.
+    #[serde(default)]
+    pub(super) lowercase_containers: bool,
+    /// Which servers hand out the credentials of a `DsmsAzureBlobStore`.
+    #[serde(default)]
+    pub(super) dsms: Dsms,
+    /// Where tokens of managed identities come from.
+    #[serde(default)]
+    pub(super) managed_identity: ManagedIdentity,
+}
+
+/// Which servers hand out the credentials of a `DsmsAzureBlobStore`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dsms {
+    /// Those that are asked, in the forms of `storage.allow`. Default: none.
+    #[serde(default)]
+    pub(super) allow: Vec<At<String>>,
+    /// A PEM file with the certificate by which they know this node. Default: none is shown.
+    pub(super) client_certificate_file: Option<At<PathBuf>>,
+    /// A PEM file with the key of that certificate. Default: it is in the file of the certificate.
+    pub(super) client_key_file: Option<At<PathBuf>>,
+    /// PEM files with certificates of authorities that vouch for these servers, instead of all others. Default: those of all stores.
+    #[serde(default)]
+    pub(super) ca_files: Vec<At<PathBuf>>,
+    /// A file with a token that is sent to them; it is read anew each time. Default: none is sent.
+    pub(super) bearer_token_file: Option<At<PathBuf>>,
+}
+
+/// Where tokens of managed identities come from.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ManagedIdentity {
+    /// The machine's endpoint. Default: `http://169.254.169.254/metadata/identity/oauth2/token`, Azure's own.
+    pub(super) machine_endpoint: Option<At<String>>,
+    /// The endpoint that the host of this process offers. Default: the environment's `IDENTITY_ENDPOINT`.
+    pub(super) host_endpoint: Option<At<String>>,
+    /// A file with what is sent to it to be known. Default: the environment's `IDENTITY_HEADER`.
+    pub(super) host_header_file: Option<At<PathBuf>>,
 }
 
 /// An application.
@@ -226,7 +284,7 @@ pub(super) struct BackupStorage {
     pub(super) secondary_user_name: Option<At<String>>,
     /// `FileShare`: the password of that user.
     pub(super) secondary_password: Option<At<String>>,
-    /// `AzureBlobStore`: the container.
+    /// An Azure kind: the container.
     pub(super) container_name: Option<At<String>>,
     /// `AzureBlobStore`: the connection string of the account, in the file itself.
     pub(super) connection_string: Option<At<String>>,
@@ -234,6 +292,24 @@ pub(super) struct BackupStorage {
     pub(super) connection_string_file: Option<At<PathBuf>>,
     /// `AzureBlobStore`: an environment variable that holds the connection string.
     pub(super) connection_string_env: Option<At<String>>,
+    /// `ManagedIdentityAzureBlobStore`: whose identity.
+    pub(super) managed_identity_type: Option<At<ManagedIdentityType>>,
+    /// `ManagedIdentityAzureBlobStore`: the client id of a user-assigned identity. Default: the system-assigned one.
+    pub(super) managed_identity_client_id: Option<At<String>>,
+    /// `ManagedIdentityAzureBlobStore`: the account, such as `https://account.blob.core.windows.net`.
+    pub(super) blob_service_uri: Option<At<String>>,
+    /// `DsmsAzureBlobStore`: the URL of the secret, on one of the hosts of `storage.dsms.allow`.
+    pub(super) storage_credentials_source_location: Option<At<String>>,
+}
+
+/// Whose managed identity is used.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+pub(super) enum ManagedIdentityType {
+    /// The cluster's.
+    Cluster,
+    /// The scale set's.
+    #[serde(rename = "VMSS")]
+    Vmss,
 }
 
 /// Which kind of storage.
@@ -243,4 +319,8 @@ pub(super) enum StorageKind {
     FileShare,
     /// An Azure Blob container reached with a connection string.
     AzureBlobStore,
+    /// An Azure Blob container reached with a managed identity.
+    ManagedIdentityAzureBlobStore,
+    /// An Azure Blob container whose credentials a server hands out.
+    DsmsAzureBlobStore,
 }

@@ -6,10 +6,10 @@ use std::{env, fs, ops::Range, path::Path};
 
 use super::{
     fault::Fault,
-    file::{At, BackupStorage, StorageKind},
+    file::{At, BackupStorage, ManagedIdentityType, StorageKind},
 };
 use crate::{
-    domain::{AzureBlob, Credentials, FileShare, Secret, StorageSpec},
+    domain::{AzureBlob, Credentials, FileShare, ManagedIdentity, ManagedIdentityKind, Secret, StorageSpec},
     storage::{SpecError, Stores},
 };
 
@@ -19,9 +19,20 @@ pub(super) fn spec(base: &Path, stores: &Stores, written: &At<BackupStorage>) ->
     let spec = match written.get().storage_kind.get() {
         StorageKind::FileShare => StorageSpec::FileShare(file_share(base, written)?),
         StorageKind::AzureBlobStore => StorageSpec::AzureBlob(azure_blob(base, written)?),
+        StorageKind::ManagedIdentityAzureBlobStore => StorageSpec::ManagedIdentity(managed_identity(written)?),
+        StorageKind::DsmsAzureBlobStore => {
+            let place = written.get().storage_credentials_source_location.as_ref();
+            StorageSpec::DsmsAzureBlob {
+                source_location: required(written, "storage_credentials_source_location", place)?.get().clone(),
+                container: container(written)?,
+            }
+        }
     };
-    stores.check(&spec).map_err(|error| Fault::new(blamed(written, &error), error.to_string()))?;
-    Ok(spec)
+    match stores.check(&spec) {
+        // The operator allows what he writes here.
+        Ok(()) | Err(SpecError::NotAllowed { .. }) => Ok(spec),
+        Err(error) => Err(Fault::new(blamed(written, &error), error.to_string())),
+    }
 }
 
 /// The key that an error is about.
@@ -31,29 +42,51 @@ fn blamed(written: &At<BackupStorage>, error: &SpecError) -> Range<usize> {
     let connection = connection.into_iter().find_map(|key| key.as_ref().map(At::span));
     let key = match error {
         SpecError::Container { .. } => storage.container_name.as_ref().map(At::span),
+        SpecError::BlobService { .. } => place(storage.blob_service_uri.as_ref()),
+        SpecError::SecretLocation | SpecError::SecretsNotAllowed { .. } => {
+            place(storage.storage_credentials_source_location.as_ref())
+        }
         SpecError::ConnectionString(_) => connection.or(storage.connection_string_file.as_ref().map(At::span)),
         _ => storage.path.as_ref().map(At::span),
     };
     key.unwrap_or(written.span())
 }
 
+/// Where a key stands, if it is there.
+fn place<T>(key: Option<&At<T>>) -> Option<Range<usize>> {
+    key.map(At::span)
+}
+
 fn refuse_foreign_keys(storage: &BackupStorage) -> Result<(), Fault> {
     let share = [
-        &storage.path,
-        &storage.primary_user_name,
-        &storage.primary_password,
-        &storage.secondary_user_name,
-        &storage.secondary_password,
+        place(storage.path.as_ref()),
+        place(storage.primary_user_name.as_ref()),
+        place(storage.primary_password.as_ref()),
+        place(storage.secondary_user_name.as_ref()),
+        place(storage.secondary_password.as_ref()),
     ];
-    let blob = [&storage.container_name, &storage.connection_string, &storage.connection_string_env];
-    let spans = |keys: &[&Option<At<String>>]| keys.iter().find_map(|key| key.as_ref().map(At::span));
+    let secret = [place(storage.storage_credentials_source_location.as_ref())];
+    let container = [place(storage.container_name.as_ref())];
+    let connection = [
+        place(storage.connection_string.as_ref()),
+        place(storage.connection_string_env.as_ref()),
+        place(storage.connection_string_file.as_ref()),
+    ];
+    let identity = [
+        place(storage.managed_identity_type.as_ref()),
+        place(storage.managed_identity_client_id.as_ref()),
+        place(storage.blob_service_uri.as_ref()),
+    ];
     let (foreign, kind) = match storage.storage_kind.get() {
-        StorageKind::FileShare => {
-            (spans(&blob).or(storage.connection_string_file.as_ref().map(At::span)), "a FileShare")
+        StorageKind::FileShare => ([&container[..], &connection, &identity, &secret], "a FileShare"),
+        StorageKind::AzureBlobStore => ([&share[..], &identity, &secret, &[]], "an AzureBlobStore"),
+        StorageKind::ManagedIdentityAzureBlobStore => {
+            ([&share[..], &connection, &secret, &[]], "a ManagedIdentityAzureBlobStore")
         }
-        StorageKind::AzureBlobStore => (spans(&share), "an AzureBlobStore"),
+        StorageKind::DsmsAzureBlobStore => ([&share[..], &connection, &identity, &[]], "a DsmsAzureBlobStore"),
     };
-    foreign.map_or(Ok(()), |at| Err(Fault::new(at, format!("{kind} has no such key"))))
+    let foreign = foreign.into_iter().flatten().flatten().next();
+    foreign.map_or(Ok(()), |at| Err(Fault::new(at.clone(), format!("{kind} has no such key"))))
 }
 
 fn file_share(base: &Path, written: &At<BackupStorage>) -> Result<FileShare, Fault> {
@@ -79,8 +112,27 @@ fn credentials(user: Option<&At<String>>, password: Option<&At<String>>) -> Resu
 }
 
 fn azure_blob(base: &Path, written: &At<BackupStorage>) -> Result<AzureBlob, Fault> {
-    let container = required(written, "container_name", written.get().container_name.as_ref())?;
-    Ok(AzureBlob { connection_string: connection_string(base, written)?, container: container.get().clone() })
+    let container = container(written)?;
+    Ok(AzureBlob { connection_string: connection_string(base, written)?, container })
+}
+
+fn container(written: &At<BackupStorage>) -> Result<String, Fault> {
+    Ok(required(written, "container_name", written.get().container_name.as_ref())?.get().clone())
+}
+
+fn managed_identity(written: &At<BackupStorage>) -> Result<ManagedIdentity, Fault> {
+    let storage = written.get();
+    let kind = storage.managed_identity_type.as_ref();
+    let kind = kind.ok_or_else(|| written.fault("the key `managed_identity_type` is missing"))?;
+    Ok(ManagedIdentity {
+        kind: match kind.get() {
+            ManagedIdentityType::Cluster => ManagedIdentityKind::Cluster,
+            ManagedIdentityType::Vmss => ManagedIdentityKind::Vmss,
+        },
+        client_id: storage.managed_identity_client_id.as_ref().map(|id| id.get().clone()),
+        blob_service: required(written, "blob_service_uri", storage.blob_service_uri.as_ref())?.get().clone(),
+        container: container(written)?,
+    })
 }
 
 fn connection_string(base: &Path, written: &At<BackupStorage>) -> Result<Secret, Fault> {

@@ -1,35 +1,48 @@
-//! The requests that `object_store` has no call for, or not one for us, signed with its credentials and sent with its client.
+//! The requests to the service, one function each: signed by `object_store`, sent with the credentials of the moment.
 //!
-//! The pauses between retries are the network's business, so they use tokio's timer and not the product's clock.
+//! A request that is refused for its credentials is sent once more if there are others by then: a key that is changed in
+//! the middle of a backup is picked up.
 
-use std::time::Duration;
+use std::{ops::Range, sync::Arc, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
 use http::{
-    Method,
-    header::{CONTENT_LENGTH, DATE, IF_NONE_MATCH},
+    Method, StatusCode,
+    header::{CONTENT_LENGTH, DATE, IF_NONE_MATCH, RANGE},
 };
 use object_store::{
-    Error,
-    azure::{AzureAuthorizer, AzureCredentialProvider, MicrosoftAzure},
+    PutPayload,
+    azure::AzureAuthorizer,
     client::{HttpClient, HttpRequest},
 };
-use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use super::{ATTEMPT, Account, FIRST_PAUSE, LONGEST_PAUSE, QUESTION, TRANSFER, Trouble, page::Page};
+use super::{
+    ATTEMPT, Trouble,
+    access::{Access, Entry},
+    page::Page,
+    retry::{Patience, patiently},
+};
+use crate::clock::Clock;
+
+/// A question is given up after so long.
+const QUESTION: Patience = Patience { attempt: Duration::from_secs(20), whole: Duration::from_secs(20) };
+/// What a running job would fail by outlasts a server that is started anew.
+const WORK: Duration = Duration::from_mins(2);
+/// Bytes may be as slow as this, a second.
+const SLOWEST: usize = 64 << 10;
 
 pub(super) struct Requests {
-    client: HttpClient,
-    credentials: AzureCredentialProvider,
-    account: String,
-    container: Url,
+    pub(super) http: HttpClient,
+    pub(super) access: Access,
+    pub(super) container: String,
+    pub(super) clock: Clock,
 }
 
-/// Whole: none of these requests is answered at length.
-pub(super) type Answer = http::Response<Vec<u8>>;
+/// Whole: the longest is the range that was asked for.
+pub(super) type Answer = http::Response<Bytes>;
 
 /// What a blob says of itself.
 pub(super) struct Facts {
@@ -42,8 +55,8 @@ struct Request<'a> {
     key: Option<&'a str>,
     query: Vec<(&'static str, String)>,
     headers: Vec<(String, String)>,
-    body: Bytes,
-    patience: Duration,
+    body: PutPayload,
+    patience: Patience,
     accept: fn(Answer) -> Result<Answer, Trouble>,
 }
 
@@ -54,41 +67,67 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Requests {
-    pub(super) fn new(
-        account: &Account,
-        container: &str,
-        client: HttpClient,
-        store: &MicrosoftAzure,
-    ) -> Result<Self, Error> {
-        let container = Url::parse(&format!("{}/{container}", account.endpoint))
-            .map_err(|error| Error::Generic { store: "Azure", source: error.into() })?;
-        Ok(Self { client, credentials: store.credentials().clone(), account: account.name.clone(), container })
-    }
+/// For work that moves so many bytes.
+fn for_work(bytes: usize) -> Patience {
+    let attempt = QUESTION.attempt + Duration::from_secs((bytes / SLOWEST) as u64);
+    Patience { attempt, whole: attempt + WORK }
+}
 
+impl Requests {
     /// One that somebody else has just made is as good.
     pub(super) async fn create_container(&self) -> Result<(), Trouble> {
-        let request = Request { query: vec![("restype", "container".to_owned())], ..Request::about(Method::PUT, None) };
+        let query = vec![("restype", "container".to_owned())];
+        let request = Request { query, patience: for_work(0), ..Request::about(Method::PUT, None) };
         match self.send(request).await {
             Err(trouble) if trouble.has_code("ContainerAlreadyExists") => Ok(()),
             answer => answer.map(drop),
         }
     }
 
+    /// Makes a blob of one piece, unless there is one of that name.
+    pub(super) async fn put(&self, key: &str, data: Bytes, attempt: &str) -> Result<(), Trouble> {
+        let mut headers = first_of_its_name(attempt);
+        headers.push(("x-ms-blob-type".to_owned(), "BlockBlob".to_owned()));
+        let (patience, body) = (for_work(data.len()), data.into());
+        self.send(Request { headers, body, patience, ..Request::about(Method::PUT, Some(key)) }).await?;
+        Ok(())
+    }
+
+    /// Uploads a block, which nobody sees before it is committed.
+    pub(super) async fn put_block(&self, key: &str, block: &[u8], data: PutPayload) -> Result<(), Trouble> {
+        let query = vec![("comp", "block".to_owned()), ("blockid", BASE64_STANDARD.encode(block))];
+        let patience = for_work(data.content_length());
+        self.send(Request { query, body: data, patience, ..Request::about(Method::PUT, Some(key)) }).await?;
+        Ok(())
+    }
+
     /// Makes the uploaded blocks a blob, unless there is one of that name.
-    pub(super) async fn commit(&self, key: &str, blocks: &[String], attempt: &str) -> Result<(), Trouble> {
-        let headers =
-            vec![(IF_NONE_MATCH.to_string(), "*".to_owned()), (format!("x-ms-meta-{ATTEMPT}"), attempt.to_owned())];
-        let body = block_list(blocks).into();
+    pub(super) async fn commit(&self, key: &str, blocks: &[Vec<u8>], attempt: &str) -> Result<(), Trouble> {
+        let (headers, body) = (first_of_its_name(attempt), Bytes::from(block_list(blocks)).into());
         let query = vec![("comp", "blocklist".to_owned())];
-        let about = Request::about(Method::PUT, Some(key));
-        self.send(Request { query, headers, body, patience: TRANSFER, ..about }).await?;
+        // The service puts together up to 50,000 of them.
+        let patience = Patience { attempt: WORK, whole: WORK * 2 };
+        self.send(Request { query, headers, body, patience, ..Request::about(Method::PUT, Some(key)) }).await?;
         Ok(())
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), Trouble> {
         self.send(Request::about(Method::DELETE, Some(key))).await?;
         Ok(())
+    }
+
+    pub(super) async fn get(&self, key: &str) -> Result<Bytes, Trouble> {
+        Ok(self.send(Request::about(Method::GET, Some(key))).await?.into_body())
+    }
+
+    /// What there is of a range that is not empty and starts within the blob.
+    pub(super) async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, Trouble> {
+        // The service counts with signs.
+        let last = (range.end - 1).min(i64::MAX.unsigned_abs());
+        let headers = vec![(RANGE.to_string(), format!("bytes={}-{last}", range.start))];
+        let patience = for_work(usize::try_from(range.end - range.start).unwrap_or_default());
+        let request = Request { headers, patience, accept: partial, ..Request::about(Method::GET, Some(key)) };
+        Ok(self.send(request).await?.into_body())
     }
 
     pub(super) async fn facts(&self, key: &str) -> Result<Facts, Trouble> {
@@ -118,51 +157,47 @@ impl Requests {
         Ok(date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(Into::into))
     }
 
-    /// Repeats what may pass, for as long as the request has patience.
     async fn send(&self, request: Request<'_>) -> Result<Answer, Trouble> {
-        let deadline = Instant::now() + request.patience;
-        let mut pause = FIRST_PAUSE;
-        let mut trouble = Trouble::Lost { detail: format!("no answer within {} s", request.patience.as_secs()) };
-        while let Ok(answer) = timeout_at(deadline, self.send_once(&request)).await {
-            match answer {
-                Err(passing) if passing.may_pass() => trouble = passing,
-                answer => return answer,
-            }
-            if Instant::now() + pause > deadline {
-                break;
-            }
-            sleep(pause).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+        let entry = self.access.entry().await?;
+        match self.send_as(&entry, &request).await {
+            Err(denial) if denial.is_denial() => match self.access.instead_of(&entry).await {
+                Some(other) => self.send_as(&other, &request).await,
+                None => Err(denial),
+            },
+            answer => answer,
         }
-        Err(trouble)
     }
 
-    async fn send_once(&self, request: &Request<'_>) -> Result<Answer, Trouble> {
-        let signed = self.sign(request).await?;
-        let (head, body) = self.client.execute(signed).await.map_err(|error| Trouble::lost(&error))?.into_parts();
-        let body = body.bytes_stream().map_ok(Vec::from).try_concat().await;
-        (request.accept)(Answer::from_parts(head, body.map_err(|error| Trouble::lost(&error))?))
+    async fn send_as(&self, entry: &Arc<Entry>, request: &Request<'_>) -> Result<Answer, Trouble> {
+        patiently(&self.clock, request.patience, || self.send_once(entry, request)).await
     }
 
-    async fn sign(&self, request: &Request<'_>) -> Result<HttpRequest, Trouble> {
+    async fn send_once(&self, entry: &Entry, request: &Request<'_>) -> Result<Answer, Trouble> {
+        let signed = self.sign(entry, request)?;
+        let (head, body) = self.http.execute(signed).await.map_err(|error| Trouble::lost(&error))?.into_parts();
+        let body = body.bytes().await.map_err(|error| Trouble::lost(&error))?;
+        (request.accept)(Answer::from_parts(head, body))
+    }
+
+    fn sign(&self, entry: &Entry, request: &Request<'_>) -> Result<HttpRequest, Trouble> {
         let mut builder = http::Request::builder()
             .method(&request.method)
-            .uri(self.url(request).as_str())
-            .header(CONTENT_LENGTH, request.body.len());
+            .uri(self.url(entry, request).as_str())
+            .header(CONTENT_LENGTH, request.body.content_length());
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
-        let mut built =
-            builder.body(request.body.clone().into()).map_err(|error| Trouble::Other { detail: error.to_string() })?;
-        let credential = self.credentials.get_credential().await?;
-        AzureAuthorizer::new(&credential, &self.account).try_authorize(&mut built)?;
+        let body = request.body.clone().into();
+        let mut built = builder.body(body).map_err(|error| Trouble::Other { detail: error.to_string() })?;
+        AzureAuthorizer::new(&entry.credential, &entry.account).try_authorize(&mut built)?;
         Ok(built)
     }
 
-    fn url(&self, request: &Request<'_>) -> Url {
-        let mut url = self.container.clone();
-        if let (Some(key), Ok(mut path)) = (request.key, url.path_segments_mut()) {
-            path.extend(key.split('/'));
+    fn url(&self, entry: &Entry, request: &Request<'_>) -> Url {
+        let mut url = entry.endpoint.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(&self.container);
+            path.extend(request.key.into_iter().flat_map(|key| key.split('/')));
         }
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
@@ -171,11 +206,23 @@ impl Requests {
     }
 }
 
+fn first_of_its_name(attempt: &str) -> Vec<(String, String)> {
+    vec![(IF_NONE_MATCH.to_string(), "*".to_owned()), (format!("x-ms-meta-{ATTEMPT}"), attempt.to_owned())]
+}
+
 fn success(answer: Answer) -> Result<Answer, Trouble> {
     if answer.status().is_success() { Ok(answer) } else { Err(Trouble::refused(&answer)) }
 }
 
-fn block_list(blocks: &[String]) -> String {
-    let entries = blocks.iter().map(|id| format!("<Uncommitted>{id}</Uncommitted>"));
+/// A whole blob in the place of a range would be taken for it.
+fn partial(answer: Answer) -> Result<Answer, Trouble> {
+    match success(answer)? {
+        answer if answer.status() == StatusCode::PARTIAL_CONTENT => Ok(answer),
+        answer => Err(Trouble::Other { detail: format!("a range was answered with status {}", answer.status()) }),
+    }
+}
+
+fn block_list(blocks: &[Vec<u8>]) -> String {
+    let entries = blocks.iter().map(|block| format!("<Uncommitted>{}</Uncommitted>", BASE64_STANDARD.encode(block)));
     format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{}</BlockList>", entries.collect::<String>())
 }

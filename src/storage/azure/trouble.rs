@@ -3,22 +3,30 @@
 //! Keeps the status, the service's error code and the first line of its message. It drops everything else, because a
 //! URL can hold a SAS and the details of a 403 repeat what was signed.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
+use http::header::RETRY_AFTER;
 use object_store::client::HttpError;
 
-use super::{ErrorKind, StorageError, requests::Answer};
+use super::{ErrorKind, StorageError, access::Proof, requests::Answer};
+use crate::storage::allow::ForbiddenAddress;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Trouble {
     /// The service answered, with an error.
-    Refused { status: u16, code: String, detail: String },
+    Refused { status: u16, code: String, detail: String, retry_after: Option<Duration> },
     /// No answer came: the request may or may not have been carried out.
     Lost { detail: String },
+    /// Whoever answered is not known to be whom we asked.
+    Untrusted { detail: String },
+    /// The name leads where no store is looked for.
+    Forbidden { detail: String },
     /// Somebody else's blob has that name.
     Taken,
     /// The container is missing, and this happened when it was to be made.
     NoContainer(Box<Trouble>),
+    /// Who hands out the credentials did not.
+    NoCredentials { kind: ErrorKind, reason: String, detail: String },
     /// Anything else.
     Other { detail: String },
 }
@@ -30,14 +38,30 @@ struct Cause(String);
 
 impl Trouble {
     pub(super) fn lost(error: &HttpError) -> Self {
-        Self::Lost { detail: deepest(error).to_string() }
+        Self::unanswered(error)
+    }
+
+    /// By the innermost cause, which names no URL.
+    pub(super) fn unanswered(error: &(dyn Error + 'static)) -> Self {
+        let detail = deepest(error).to_string();
+        if chain(error).any(|error| error.is::<ForbiddenAddress>()) {
+            return Self::Forbidden { detail };
+        }
+        // As rustls begins all that it says of certificates.
+        if detail.starts_with("invalid peer certificate") { Self::Untrusted { detail } } else { Self::Lost { detail } }
+    }
+
+    pub(super) fn silence(for_so_long: Duration) -> Self {
+        Self::Lost { detail: format!("no answer within {} s", for_so_long.as_secs()) }
     }
 
     pub(super) fn refused(answer: &Answer) -> Self {
         let body = String::from_utf8_lossy(answer.body());
-        let header = answer.headers().get("x-ms-error-code").and_then(|code| code.to_str().ok()).map(str::to_owned);
-        let code = header.unwrap_or_else(|| element(&body, "Code"));
-        Self::Refused { status: answer.status().as_u16(), code, detail: element(&body, "Message") }
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let code = header("x-ms-error-code").map_or_else(|| element(&body, "Code"), str::to_owned);
+        // As a date it comes from nobody whom we ask.
+        let retry_after = header(RETRY_AFTER.as_str()).and_then(|it| it.trim().parse().ok()).map(Duration::from_secs);
+        Self::Refused { status: answer.status().as_u16(), code, detail: element(&body, "Message"), retry_after }
     }
 
     pub(super) fn while_making_the_container(self) -> Self {
@@ -56,13 +80,13 @@ impl Trouble {
         self.has_status(404)
     }
 
-    /// Azure answers 416; Azurite answers something that `object_store` does not accept.
-    pub(super) fn may_be_past_the_end(&self) -> bool {
-        self.has_status(416) || matches!(self, Self::Other { .. })
+    /// Other credentials may be accepted.
+    pub(super) fn is_denial(&self) -> bool {
+        self.has_status(401) || self.has_status(403)
     }
 
-    pub(super) fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost { .. })
+    pub(super) fn is_past_the_end(&self) -> bool {
+        self.has_status(416)
     }
 
     /// Another blob, or our own first attempt, has the name. Its commit also drops the blocks of the other uploads.
@@ -72,7 +96,12 @@ impl Trouble {
 
     /// The same request may succeed a moment later.
     pub(super) fn may_pass(&self) -> bool {
-        self.kind() == ErrorKind::Unreachable
+        matches!(self, Self::Refused { .. } | Self::Lost { .. }) && self.kind() == ErrorKind::Unreachable
+    }
+
+    /// How long the service wants to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        if let Self::Refused { retry_after, .. } = self { *retry_after } else { None }
     }
 
     fn has_status(&self, wanted: u16) -> bool {
@@ -83,38 +112,61 @@ impl Trouble {
         match self {
             Self::Refused { code, .. } if code == "ContainerBeingDeleted" => ErrorKind::Unreachable,
             Self::Refused { status, .. } => kind_of(*status),
-            Self::Lost { .. } => ErrorKind::Unreachable,
+            Self::Lost { .. } | Self::Untrusted { .. } => ErrorKind::Unreachable,
+            Self::Forbidden { .. } => ErrorKind::Invalid,
             Self::Taken => ErrorKind::AlreadyExists,
             Self::NoContainer(inner) => inner.kind(),
+            Self::NoCredentials { kind, .. } => *kind,
             Self::Other { .. } => ErrorKind::Other,
         }
     }
 
     /// Adds reason and cause to an error that names store, operation and key.
-    pub(super) fn into_error(self, error: StorageError, container: &str) -> StorageError {
+    pub(super) fn into_error(self, error: StorageError, container: &str, proof: Proof) -> StorageError {
         match self {
-            Self::Refused { status, code, detail } => {
+            Self::Refused { status, ref code, .. } => {
                 let missing = code == "ContainerNotFound";
-                let reason = format!("status {status} {code}: {}", advice(status, &code, container));
+                let reason = format!("status {status} {code}: {}", advice(status, code, container, proof));
                 let error = if missing { error.store_is_missing() } else { error };
-                error.because(reason).caused_by(Cause(detail))
+                error.because(reason).caused_by(Cause(self.into_detail()))
             }
+            Self::Untrusted { detail } => error.because(UNTRUSTED).caused_by(Cause(detail)),
+            Self::Forbidden { detail } => error.because(detail),
+            Self::NoCredentials { reason, detail, .. } => error.because(reason).caused_by(Cause(detail)),
             Self::Lost { detail } | Self::Other { detail } => error.caused_by(Cause(detail)),
             Self::Taken => error,
-            Self::NoContainer(inner) => not_made(*inner, error, container),
+            Self::NoContainer(inner) => not_made(*inner, error, container, proof),
+        }
+    }
+
+    /// What was said, word for word.
+    pub(super) fn into_detail(self) -> String {
+        match self {
+            Self::Refused { detail, .. }
+            | Self::Lost { detail }
+            | Self::Untrusted { detail }
+            | Self::Forbidden { detail }
+            | Self::NoCredentials { detail, .. }
+            | Self::Other { detail } => detail,
+            Self::NoContainer(inner) => inner.into_detail(),
+            Self::Taken => String::new(),
         }
     }
 }
 
-fn not_made(inner: Trouble, error: StorageError, container: &str) -> StorageError {
+/// What to do about a certificate that nobody vouches for.
+pub(super) const UNTRUSTED: &str =
+    "its certificate is not trusted: give the certificate of its authority in the setting [storage] ca_files";
+
+fn not_made(inner: Trouble, error: StorageError, container: &str, proof: Proof) -> StorageError {
     let why = match &inner {
         Trouble::Refused { status, code, .. } => {
-            format!("status {status} {code}: {}", advice(*status, code, container))
+            format!("status {status} {code}: {}", advice(*status, code, container, proof))
         }
         _ => "no answer".to_owned(),
     };
     let reason = format!("container {container} does not exist and could not be made: {why}");
-    inner.into_error(error, container).because(reason)
+    inner.into_error(error, container, proof).because(reason)
 }
 
 fn kind_of(status: u16) -> ErrorKind {
@@ -129,21 +181,12 @@ fn kind_of(status: u16) -> ErrorKind {
     }
 }
 
-fn advice(status: u16, code: &str, container: &str) -> String {
+fn advice(status: u16, code: &str, container: &str, proof: Proof) -> String {
     let fixed = match (status, code) {
         (_, "ContainerNotFound") => return format!("container {container} does not exist"),
         (_, "ContainerBeingDeleted") => return format!("container {container} is being deleted; try again later"),
-        (_, "AuthenticationFailed" | "InvalidAuthenticationInfo") => "the account key or SAS is refused",
-        (
-            _,
-            "AuthorizationPermissionMismatch" | "AuthorizationResourceTypeMismatch" | "AuthorizationServiceMismatch",
-        ) => "the SAS does not allow this; it must allow to read, list, create, write and delete",
-        (_, "AuthorizationSourceIPMismatch" | "AuthorizationProtocolMismatch") => {
-            "the SAS does not allow this address or protocol"
-        }
-        (_, "AuthorizationFailure") => "the account key or SAS is refused, or the account's network rules forbid it",
         (_, "AccountIsDisabled") => "the account is disabled",
-        (401 | 403, _) => "access is denied",
+        (401 | 403, _) => denial(code, proof),
         (404, _) => "it is not there",
         (409 | 412, _) => "that name is already taken",
         (408 | 429 | 500..=504, _) => "the service is busy or failing; try again later",
@@ -152,25 +195,34 @@ fn advice(status: u16, code: &str, container: &str) -> String {
     fixed.to_owned()
 }
 
-impl From<object_store::Error> for Trouble {
-    fn from(error: object_store::Error) -> Self {
-        chain(&error).find_map(status_in).or_else(|| lost_in(&error)).unwrap_or_else(|| {
-            let what = if matches!(error, object_store::Error::Generic { .. }) { deepest(&error) } else { &error };
-            Self::Other { detail: what.to_string() }
-        })
+fn denial(code: &str, proof: Proof) -> &'static str {
+    match (code, proof) {
+        ("AuthenticationFailed" | "InvalidAuthenticationInfo", Proof::Identity) => {
+            "the managed identity's token is refused: is the account in the tenant of the identity?"
+        }
+        ("AuthorizationPermissionMismatch" | "AuthorizationFailure", Proof::Identity) => {
+            "the managed identity has no role that allows this: assign it Storage Blob Data Contributor on the account or container"
+        }
+        ("AuthenticationFailed" | "InvalidAuthenticationInfo", Proof::KeyOrSignature) => {
+            "the account key or SAS is refused"
+        }
+        (
+            "AuthorizationPermissionMismatch" | "AuthorizationResourceTypeMismatch" | "AuthorizationServiceMismatch",
+            _,
+        ) => "the SAS does not allow this; it must allow to read, list, create, write and delete",
+        ("AuthorizationSourceIPMismatch" | "AuthorizationProtocolMismatch", _) => {
+            "the SAS does not allow this address or protocol"
+        }
+        ("AuthorizationFailure", _) => "the account key or SAS is refused, or the account's network rules forbid it",
+        _ => "access is denied",
     }
 }
 
-/// The status is only in the text: the error that holds it as a number is private to `object_store`.
-fn status_in(error: &(dyn Error + 'static)) -> Option<Trouble> {
-    let text = error.to_string();
-    let (_, rest) = text.split_once("status code: ")?;
-    let status = rest.get(..3)?.parse().ok()?;
-    Some(Trouble::Refused { status, code: element(rest, "Code"), detail: element(rest, "Message") })
-}
-
-fn lost_in(error: &object_store::Error) -> Option<Trouble> {
-    chain(error).find_map(|error| error.downcast_ref()).map(Trouble::lost)
+impl From<object_store::Error> for Trouble {
+    /// Of signing, which is all that it does here.
+    fn from(error: object_store::Error) -> Self {
+        Self::Other { detail: deepest(&error).to_string() }
+    }
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -1,23 +1,26 @@
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use object_store::client::{HttpError, HttpErrorKind};
 
 use super::Trouble;
-use crate::storage::{ErrorKind, StorageError};
+use crate::storage::{
+    ErrorKind, StorageError,
+    azure::{access::Proof, requests::Answer},
+};
 
 /// As the service writes it; the second line and the detail may hold what was signed.
-fn answer(status: u16, code: &str) -> object_store::Error {
+fn answer(status: u16, code: &str) -> Trouble {
     let text = format!(
-        "Server returned non-2xx status code: {status} Some Reason: \u{feff}<?xml version=\"1.0\"?><Error><Code>{code}\
-         </Code><Message>The words.\nRequestId:s3cr3t</Message><AuthenticationErrorDetail>s3cr3t\
-         </AuthenticationErrorDetail></Error>"
+        "\u{feff}<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>The words.\nRequestId:s3cr3t</Message>\
+         <AuthenticationErrorDetail>s3cr3t</AuthenticationErrorDetail></Error>"
     );
-    object_store::Error::Generic { store: "Azure", source: text.into() }
+    let answer = http::Response::builder().status(status).body(text.into()).unwrap();
+    Trouble::refused(&answer)
 }
 
-fn explained(trouble: Trouble) -> StorageError {
+fn explained(trouble: Trouble, proof: Proof) -> StorageError {
     let error = StorageError::new(trouble.kind(), "the store", "read", "k");
-    trouble.into_error(error, "c")
+    trouble.into_error(error, "c", proof)
 }
 
 #[test]
@@ -38,7 +41,7 @@ fn a_status_becomes_a_kind_and_words_to_act_on() {
         (418, "Teapot", ErrorKind::Other, "the service refused the request"),
     ];
     for (status, code, kind, words) in table {
-        let error = explained(answer(status, code).into());
+        let error = explained(answer(status, code), Proof::KeyOrSignature);
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().starts_with(&format!("the store: cannot read 'k': status {status} {code}: {words}")));
         assert_eq!(error.is_store_missing(), code == "ContainerNotFound");
@@ -48,27 +51,48 @@ fn a_status_becomes_a_kind_and_words_to_act_on() {
 }
 
 #[test]
+fn a_managed_identity_that_is_refused_is_told_of_roles_and_not_of_keys() {
+    let said = |code| explained(answer(403, code), Proof::Identity).to_string();
+    assert!(said("AuthorizationPermissionMismatch").contains("Storage Blob Data Contributor"));
+    assert!(said("AuthenticationFailed").contains("token is refused"));
+}
+
+#[test]
 fn a_line_that_breaks_is_no_answer() {
     let broken = HttpError::new(HttpErrorKind::Interrupted, std::io::Error::other("connection reset"));
-    let error = object_store::Error::Generic { store: "Azure", source: broken.into() };
-    let trouble = Trouble::from(error);
-    assert!(trouble.is_lost() && trouble.may_pass());
-    let error = explained(trouble);
+    let trouble = Trouble::lost(&broken);
+    assert!(matches!(trouble, Trouble::Lost { .. }) && trouble.may_pass());
+    let error = explained(trouble, Proof::KeyOrSignature);
     assert_eq!(error.to_string(), "the store: cannot read 'k': the store cannot be reached");
     assert_eq!(error.source().unwrap().to_string(), "connection reset");
 }
 
 #[test]
+fn a_certificate_that_nobody_vouches_for_is_not_tried_again_and_names_the_setting() {
+    let cause = std::io::Error::other("invalid peer certificate: UnknownIssuer");
+    let trouble = Trouble::lost(&HttpError::new(HttpErrorKind::Connect, cause));
+    assert!(!trouble.may_pass());
+    assert!(explained(trouble, Proof::KeyOrSignature).to_string().contains("[storage] ca_files"));
+}
+
+#[test]
 fn what_is_neither_keeps_its_words() {
     let error = object_store::Error::Generic { store: "Azure", source: "odd".into() };
-    let error = explained(error.into());
+    let error = explained(error.into(), Proof::KeyOrSignature);
     assert_eq!((error.kind(), error.source().unwrap().to_string().as_str()), (ErrorKind::Other, "odd"));
 }
 
 #[test]
 fn a_container_that_cannot_be_made_says_both() {
-    let error = explained(Trouble::from(answer(403, "AuthenticationFailed")).while_making_the_container());
+    let trouble = answer(403, "AuthenticationFailed").while_making_the_container();
+    let error = explained(trouble, Proof::KeyOrSignature);
     assert_eq!(error.kind(), ErrorKind::AccessDenied);
     let words = "container c does not exist and could not be made: status 403 AuthenticationFailed: the account key";
     assert!(error.to_string().contains(words), "{error}");
+}
+
+#[test]
+fn how_long_the_service_wants_to_be_left_alone_is_heard() {
+    let answer = http::Response::builder().status(503).header("Retry-After", "7").body(Vec::new().into()).unwrap();
+    assert_eq!(Trouble::refused(&Answer::from(answer)).retry_after(), Some(Duration::from_secs(7)));
 }

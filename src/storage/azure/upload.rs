@@ -1,44 +1,59 @@
 use std::sync::Arc;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures::FutureExt;
-use object_store::{MultipartId, PutPayload, multipart::MultipartStore};
+use object_store::PutPayload;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
-use super::{Answer, Container, FirstWrite, StorageError, Trouble, Upload, path};
+use super::{
+    Answer, Container, FirstWrite, StorageError, Trouble, Upload,
+    blocks::{MOST_BLOCKS, block_size},
+};
 
-/// Parts on their way at one time; with the one that is gathered this bounds an upload's memory.
-const IN_FLIGHT: usize = 4;
-
-/// Azure's limit for one blob.
-const MOST_BLOCKS: usize = 50_000;
+/// Bytes on their way at one time, but always one block; with the block that is gathered about 64 MiB.
+const IN_FLIGHT: usize = 56 << 20;
 
 /// Blocks go up side by side and become a blob with one conditional commit. Dropping the set stops the transfers.
 pub(super) struct AzureUpload {
     container: Arc<Container>,
     key: String,
-    /// As the commit names them, in order; a block that is still on its way is empty.
-    blocks: Vec<String>,
-    transfers: JoinSet<Result<(usize, String), Trouble>>,
+    /// Tells our blocks from those of others who write the same name.
+    id: Uuid,
+    /// How many were started.
+    blocks: usize,
+    gathered: Vec<Bytes>,
+    /// Of the gathered bytes.
+    length: usize,
+    transfers: JoinSet<Result<usize, Trouble>>,
+    in_flight: usize,
 }
 
 impl AzureUpload {
     pub(super) fn new(container: Arc<Container>, key: String) -> Self {
-        Self { container, key, blocks: Vec::new(), transfers: JoinSet::new() }
+        let (id, transfers) = (container.clock.uuid(), JoinSet::new());
+        Self { container, key, id, blocks: 0, gathered: Vec::new(), length: 0, transfers, in_flight: 0 }
     }
 
-    async fn start(&mut self, part: Bytes) -> Result<(), Trouble> {
-        if self.transfers.len() >= IN_FLIGHT {
+    async fn add(&mut self, part: Bytes) -> Result<(), Trouble> {
+        self.length += part.len();
+        self.gathered.push(part);
+        if self.length < block_size(self.blocks) { Ok(()) } else { self.start().await }
+    }
+
+    async fn start(&mut self) -> Result<(), Trouble> {
+        while self.in_flight > 0 && self.in_flight + self.length > IN_FLIGHT {
             self.settle_one().await?;
         }
-        let index = self.blocks.len();
-        if index == MOST_BLOCKS {
+        if self.blocks == MOST_BLOCKS {
             return Err(Trouble::Other { detail: format!("a blob has at most {MOST_BLOCKS} blocks") });
         }
-        self.blocks.push(String::new());
+        let block = self.name_of(self.blocks);
+        let (data, length) =
+            (PutPayload::from_iter(std::mem::take(&mut self.gathered)), std::mem::take(&mut self.length));
         let (container, key) = (Arc::clone(&self.container), self.key.clone());
-        self.transfers.spawn(async move { Ok((index, container.put_block(&key, index, part).await?)) });
+        self.transfers.spawn(async move { container.put_block(&key, &block, data).await.map(|()| length) });
+        (self.blocks, self.in_flight) = (self.blocks + 1, self.in_flight + length);
         Ok(())
     }
 
@@ -47,15 +62,22 @@ impl AzureUpload {
         let Some(joined) = self.transfers.join_next().await else {
             return Ok(false);
         };
-        let (index, block) = joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        self.blocks[index] = block;
+        self.in_flight -= joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         Ok(true)
     }
 
     async fn commit(&mut self) -> Result<(), Trouble> {
+        if self.length > 0 {
+            self.start().await?;
+        }
         while self.settle_one().await? {}
-        let Self { container, key, blocks, .. } = self;
-        container.exclusively(key, &FirstWrite::Commit(blocks)).await
+        let blocks: Vec<_> = (0..self.blocks).map(|index| self.name_of(index)).collect();
+        self.container.exclusively(&self.key, &FirstWrite::Commit(&blocks)).await
+    }
+
+    /// All of one length, as the service wants them.
+    fn name_of(&self, index: usize) -> Vec<u8> {
+        [self.id.as_bytes().as_slice(), &index.to_be_bytes()].concat()
     }
 
     fn explain(&self, trouble: Trouble) -> StorageError {
@@ -64,25 +86,20 @@ impl AzureUpload {
 }
 
 impl Container {
-    async fn put_block(&self, key: &str, index: usize, part: Bytes) -> Result<String, Trouble> {
-        let path = path(key)?;
-        // Azure knows an upload by its blob alone.
-        let upload = MultipartId::new();
-        let put = || self.transfers.put_part(&path, &upload, index, PutPayload::from(part.clone()));
-        let block = match put().await.map_err(Trouble::from) {
+    async fn put_block(&self, key: &str, block: &[u8], data: PutPayload) -> Result<(), Trouble> {
+        match self.requests.put_block(key, block, data.clone()).await {
             Err(trouble) if trouble.is_container_missing() => {
                 self.make().await?;
-                put().await?
+                self.requests.put_block(key, block, data).await
             }
-            answer => answer?,
-        };
-        Ok(BASE64_STANDARD.encode(block.content_id))
+            answer => answer,
+        }
     }
 }
 
 impl Upload for AzureUpload {
     fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
-        async move { self.start(part).await.map_err(|trouble| self.explain(trouble)) }.boxed()
+        async move { self.add(part).await.map_err(|trouble| self.explain(trouble)) }.boxed()
     }
 
     fn finish(mut self: Box<Self>) -> Answer<'static, ()> {

@@ -1,6 +1,8 @@
 """Azurite, Microsoft's emulator of Azure Storage, as the blob store; and Microsoft's own client to look into it."""
 
 import re
+import signal
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -8,6 +10,7 @@ from urllib.parse import quote
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
 from . import tools
+from .certificates import Authority
 from .process import Process
 
 ACCOUNT = "devstoreaccount1"
@@ -18,10 +21,20 @@ _PROTOCOL = "2025-05-05"
 
 
 class Azurite:
-    def __init__(self, home: Path):
+    """Over http, or with an authority over https, where it takes tokens too."""
+
+    def __init__(self, home: Path, authority: Authority | None = None):
         self._home = home
         self._process = Process(home, "azurite")
+        self._scheme, self._more, self._verify = "http", [], True
+        if authority is not None:
+            files = ["--cert", authority.file("server.pem"), "--key", authority.file("server.key")]
+            self._scheme, self._more, self._verify = "https", ["--oauth", "basic", *files], str(authority.file("ca.pem"))
         self.port = 0
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self._scheme}://127.0.0.1:{self.port}/{ACCOUNT}"
 
     def start(self) -> "Azurite":
         """On a free port the first time, on the same port again after that."""
@@ -29,9 +42,10 @@ class Azurite:
         files.mkdir(exist_ok=True)
         self._process.start(
             [tools.AZURITE, "--blobHost", "127.0.0.1", "--blobPort", self.port, "--location", files, "--silent", "--disableTelemetry"]
+            + self._more
         )
         said = self._process.first_lines(2)[1]
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", said)
+        found = re.search(r"https?://127\.0\.0\.1:(\d+)", said)
         assert found, said
         self.port = int(found.group(1))
         return self
@@ -39,11 +53,17 @@ class Azurite:
     def kill(self) -> None:
         self._process.kill()
 
+    def pause(self, seconds: float) -> None:
+        """Silent for so long: it takes connections and answers none."""
+        self._process.send(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send(signal.SIGCONT)
+
     def connection_string(self, port: int | None = None) -> str:
         """With the account key; `port` leads through a proxy."""
         return (
-            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
-            f"BlobEndpoint=http://127.0.0.1:{port or self.port}/{ACCOUNT}"
+            f"DefaultEndpointsProtocol={self._scheme};AccountName={ACCOUNT};AccountKey={KEY};"
+            f"BlobEndpoint={self._scheme}://127.0.0.1:{port or self.port}/{ACCOUNT}"
         )
 
     def storage(self, container: str, port: int | None = None) -> dict:
@@ -52,15 +72,20 @@ class Azurite:
 
     def sas_storage(self, container: str) -> dict:
         """The same, knowing a signature for this container but not the key."""
-        signature = generate_container_sas(
+        return azure_storage(f"BlobEndpoint={self.endpoint};SharedAccessSignature={self.signature(container)}", container)
+
+    def signature(self, container: str, end: datetime | None = None) -> str:
+        """That lets everything be done in a container for two hours, or until `end`."""
+        return generate_container_sas(
             ACCOUNT,
             container,
             account_key=KEY,
             permission=ContainerSasPermissions(read=True, write=True, create=True, delete=True, list=True, add=True),
-            expiry=datetime.now(UTC) + timedelta(hours=2),
+            expiry=end or datetime.now(UTC) + timedelta(hours=2),
         )
-        endpoint = f"http://127.0.0.1:{self.port}/{ACCOUNT}"
-        return azure_storage(f"BlobEndpoint={endpoint};SharedAccessSignature={signature}", container)
+
+    def exists(self, container: str) -> bool:
+        return self._client().get_container_client(container).exists()
 
     def create_container(self, container: str) -> None:
         self._client().create_container(container)
@@ -78,7 +103,7 @@ class Azurite:
         return f"GET /{ACCOUNT}/{container}/{quote(location.replace(chr(92), '/'))}".encode()
 
     def _client(self) -> BlobServiceClient:
-        return BlobServiceClient.from_connection_string(self.connection_string(), api_version=_PROTOCOL)
+        return BlobServiceClient.from_connection_string(self.connection_string(), api_version=_PROTOCOL, connection_verify=self._verify)
 
 
 def azure_storage(connection_string: str, container: str) -> dict:

@@ -42,6 +42,10 @@ class Process:
     def last_words(self) -> str:
         return self.err.read_text(errors="replace")[-4000:]
 
+    def send(self, number: signal.Signals) -> None:
+        assert self._child is not None, "it does not run"
+        self._child.send_signal(number)
+
     def kill(self) -> None:
         """SIGKILL: what a crash or a pulled plug of the process looks like."""
         if self._child is not None:

@@ -21,12 +21,9 @@ _LOCATION = re.compile(r"[^\\/]+[\\/][^\\/]+[\\/][^\\/]+[\\/]\d{4}-\d\d-\d\d \d\
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DURATION = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 _NAME = re.compile(r"fabric:(/(?!\.{1,2}(/|\Z))[^/\\?#~$\x00-\x1f\x7f-\x9f]+)+")
-NOT_BUILT_KINDS = {"DsmsAzureBlobStore", "ManagedIdentityAzureBlobStore"}
-
-
-def not_built(sent: Sent) -> bool:
-    """Whether 501 is the documented answer: the kind of storage it names is not built yet."""
-    return (_storage(sent) or {}).get("StorageKind") in NOT_BUILT_KINDS
+# What `[storage] allow` lists by default.
+_AZURE = ("core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net", "core.cloudapi.de", "core.microsoft.scloud")
+_SUFFIXES = (*(f".blob.{cloud}" for cloud in _AZURE), ".blob.storage.azure.net")
 
 
 def reason(shares: "Shares", sent: Sent) -> str | None:
@@ -135,9 +132,19 @@ def _storage_reason(shares: Shares, storage: dict) -> str | None:
         return "the path is not under a root and not mounted"
     if kind == "ManagedIdentityAzureBlobStore" and storage.get("ManagedIdentityType") == "Invalid":
         return "Invalid is a placeholder"
+    if kind == "DsmsAzureBlobStore":
+        return "no server of credentials is listed"
+    if kind == "ManagedIdentityAzureBlobStore":
+        uri = urlsplit(str(storage.get("BlobServiceUri")))
+        if uri.scheme != "https" or not _may_be_named(uri.hostname):
+            return "the account is none or may not be named"
+        if not _CONTAINER.fullmatch(str(storage.get("ContainerName"))):
+            return "Azure allows no such container name"
     if kind == "AzureBlobStore":
         if not _opens_an_account(storage.get("ConnectionString")):
             return "the connection string does not open an account"
+        if _names_another_host(storage.get("ConnectionString")):
+            return "the host may not be named"
         if not _CONTAINER.fullmatch(str(storage.get("ContainerName"))):
             return "Azure allows no such container name"
     return None
@@ -147,6 +154,20 @@ def _is_named(entity: dict) -> bool:
     kind = entity.get("EntityKind")
     name = entity.get("ApplicationName" if kind == "Application" else "ServiceName")
     return isinstance(name, str) and _NAME.fullmatch(name) is not None and (kind != "Partition" or bool(entity.get("PartitionId")))
+
+
+def _may_be_named(host: str | None) -> bool:
+    return host is not None and (host == "localhost" or host.startswith("127.") or host.endswith(_SUFFIXES))
+
+
+def _names_another_host(connection_string: Any) -> bool:
+    """Whether it names a host that nobody has listed."""
+    parts = {key.strip().lower(): value.strip() for key, _, value in (part.partition("=") for part in str(connection_string).split(";"))}
+    if "usedevelopmentstorage" in parts:
+        return not _may_be_named(urlsplit(parts.get("developmentstorageproxyuri", "http://127.0.0.1")).hostname)
+    if "blobendpoint" in parts:
+        return not _may_be_named(urlsplit(parts["blobendpoint"]).hostname)
+    return not _may_be_named(f"{parts.get('accountname')}.blob.{parts.get('endpointsuffix', 'core.windows.net')}".lower())
 
 
 def _opens_an_account(connection_string: Any) -> bool:

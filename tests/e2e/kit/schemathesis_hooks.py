@@ -42,8 +42,6 @@ def allowed_by(failure: Failure, case, response) -> str | None:
 
 
 def _server_error(sent: Sent, answer: tuple) -> str | None:
-    if answer == (501, "E_NOTIMPL") and refusals.not_built(sent):
-        return "documented as not built"
     if answer == (500, "FABRIC_E_RESTORE_SAFE_CHECK_FAILED") and refusals.is_no_backup(_SHARES, sent):
         return "no backup lies at the location"
     return None

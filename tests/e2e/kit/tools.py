@@ -18,6 +18,7 @@ SEVEN_ZIP = Path("/usr/bin/7zz")
 BSDTAR = Path("/usr/bin/bsdtar")
 SMBD = Path("/usr/sbin/smbd")
 PDBEDIT = Path("/usr/bin/pdbedit")
+OPENSSL = Path("/usr/bin/openssl")
 
 _HOW_TO_GET = {
     SERVER: "cargo build",
@@ -31,6 +32,7 @@ _HOW_TO_GET = {
     BSDTAR: "apt-get install libarchive-tools",
     SMBD: "apt-get install samba",
     PDBEDIT: "apt-get install samba",
+    OPENSSL: "apt-get install openssl",
 }
 
 

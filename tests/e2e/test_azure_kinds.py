@@ -1,0 +1,230 @@
+"""Each kind of Azure storage with the body of the document's own example, real names and keys in their place."""
+
+import copy
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from kit import state, wait
+from kit.azurite import KEY, Azurite, azure_storage
+from kit.certificates import Authority
+from kit.credentials import Endpoint, SecretsServer, token
+from kit.lab import HIGH, LOW, NORTH, SINGLE, SOUTH, Lab
+
+PATIENCE = 400
+
+
+class Node(Lab):
+    """A lab with more settings."""
+
+    def __init__(self, home, more: str):
+        self._more = more
+        super().__init__(home)
+
+    def _toml(self) -> str:
+        return self._more + super()._toml()
+
+
+class World:
+    """A server that trusts one authority, an Azurite over https, and those who hand out credentials."""
+
+    def __init__(self, home):
+        self.authority = Authority(home / "certificates")
+        files = {name: str(self.authority.file(name)) for name in ("ca.pem", "client.pem", "client.key")}
+        self.bearer = home / "bearer"
+        self.bearer.write_text("b3arer-0f-this-n0de\n")
+        self.identities, self.secrets = Endpoint().start(), SecretsServer(self.authority).start()
+        self.azurite = Azurite(home / "azurite-https", self.authority).start()
+        settings = f"""
+            [storage]
+            ca_files = ["{files["ca.pem"]}"]
+            lowercase_containers = true
+            [storage.managed_identity]
+            machine_endpoint = "{self.identities.url}"
+            [storage.dsms]
+            allow = ["127.0.0.1"]
+            client_certificate_file = "{files["client.pem"]}"
+            client_key_file = "{files["client.key"]}"
+            ca_files = ["{files["ca.pem"]}"]
+            bearer_token_file = "{self.bearer}"
+            """
+        self.lab = Node(home / "lab", settings).start()
+        self.token, self.identities.answer = token()
+
+    def stop(self):
+        self.lab.kill()
+        self.azurite.kill()
+        self.identities.stop()
+        self.secrets.stop()
+
+    def identity(self, container: str, kind: str = "Cluster") -> dict:
+        return {
+            "StorageKind": "ManagedIdentityAzureBlobStore",
+            "BlobServiceUri": f"{self.azurite.endpoint}/",
+            "ContainerName": container,
+            "ManagedIdentityType": kind,
+        }
+
+    def secret(self, container: str) -> dict:
+        return {
+            "StorageKind": "DsmsAzureBlobStore",
+            "StorageCredentialsSourceLocation": self.secrets.url,
+            "ContainerName": container,
+        }
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    world = World(tmp_path_factory.mktemp("kinds"))
+    yield world
+    world.stop()
+
+
+def comes_back(lab, partition, storage, seed) -> dict:
+    """202, Success, listed, restored equal."""
+    root = lab.state(partition)
+    state.replace(root, state.make_varied, seed)
+    before = state.picture(root)
+    done = lab.api.backup_now(partition.id, storage)
+    (item,) = lab.api.backups_in(storage, partition.entity())
+    assert item["BackupId"] == done["BackupId"], item
+    state.clear(root)
+    lab.api.restore_now(partition.id, item, storage)
+    assert state.differences(before, state.picture(root)) == []
+    return done
+
+
+def fails(lab, partition, storage) -> str:
+    """The words with which a backup ends that cannot succeed."""
+    assert lab.api.backup(partition.id, storage).status == 202
+    ended = lab.api.backup_ended(partition.id, PATIENCE)
+    assert ended["BackupState"] == "Failure", ended
+    return ended["FailureError"]["Message"]
+
+
+def test_a_connection_string_whose_container_has_capitals_as_in_the_document(world, container):
+    comes_back(world.lab, SINGLE, world.azurite.storage(container.replace("backups", "BackupContainer")), 61)
+
+
+@pytest.mark.parametrize("kind", ["Cluster", "VMSS"])
+def test_a_managed_identity(world, container, kind):
+    comes_back(world.lab, LOW, world.identity(container, kind), 62)
+    assert len(world.identities.asked) <= 2, "a token is kept while it is good"
+
+
+def test_credentials_from_a_server(world, container):
+    world.secrets.answer = (200, {"ConnectionString": world.azurite.connection_string()})
+    comes_back(world.lab, HIGH, world.secret(container), 63)
+
+
+def test_a_signature_that_ends_in_the_middle_of_a_backup_is_replaced_by_the_one_of_the_server(world, container):
+    lab, root = world.lab, world.lab.state(NORTH)
+    state.replace(root, state.make_bulk, 192, 64)
+    before = state.picture(root)
+    world.azurite.create_container(container)
+    end = datetime.now(UTC) + timedelta(seconds=3)
+    forms = [{"BlobEndpoint": world.azurite.endpoint, "SharedAccessSignature": world.azurite.signature(container, it)} for it in (end, None)]
+    world.secrets.answer = (200, forms[0])
+    storage = copy.deepcopy(world.secret(container))
+    storage["StorageCredentialsSourceLocation"] += "?rotated"
+    assert lab.api.backup(NORTH.id, storage).status == 202
+    wait.until("the server to be asked", lambda: any("rotated" in path for path in world.secrets.asked), 60)
+    world.secrets.answer = (200, forms[1])
+    ended = lab.api.backup_ended(NORTH.id, PATIENCE)
+    assert ended["BackupState"] == "Success", ended
+    # If the upload was faster than the signature, what follows meets its end.
+    wait.until("the signature to end", lambda: datetime.now(UTC) > end + timedelta(seconds=1), 30)
+    state.clear(root)
+    lab.api.restore_now(NORTH.id, ended, storage)
+    assert state.differences(before, state.picture(root)) == []
+    assert len([path for path in world.secrets.asked if "rotated" in path]) == 2
+
+
+def test_what_is_wrong_is_said_and_leaves_no_metadata(world, container):
+    lab, azurite = world.lab, world.azurite
+    state.replace(lab.state(SOUTH), state.make_varied, 65)
+    azurite.create_container(container)
+    wrong = "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXk="
+    key = azurite.connection_string().replace(KEY, wrong)
+    assert "the account key or SAS is refused" in fails(lab, SOUTH, azure_storage(key, container))
+    old = azurite.signature(container, datetime.now(UTC) - timedelta(hours=1))
+    expired = f"BlobEndpoint={azurite.endpoint};SharedAccessSignature={old}"
+    assert "the account key or SAS is refused" in fails(lab, SOUTH, azure_storage(expired, container))
+    world.identities.answer = (400, {"error": "invalid_request", "error_description": "Identity not found"})
+    unknown = {**world.identity(container), "ManagedIdentityClientId": "0000-unknown"}
+    assert "no managed identity with the client id 0000-unknown" in fails(lab, SOUTH, unknown)
+    world.secrets.answer = (403, {})
+    nobody = {**world.secret(container), "StorageCredentialsSourceLocation": world.secrets.url + "?nobody"}
+    assert "[storage.dsms]" in fails(lab, SOUTH, nobody)
+    assert azurite.blobs(container) == {}
+
+
+def test_a_container_that_is_not_there_fails_a_restore_in_words_and_is_not_made(world, container):
+    lab = world.lab
+    state.replace(lab.state(SINGLE), state.make_varied, 66)
+    done = lab.api.backup_now(SINGLE.id, world.azurite.storage(container))
+    before = state.picture(lab.state(SINGLE))
+    missing = f"{container[:20]}-missing"
+    answer = lab.api.restore(SINGLE.id, done, world.azurite.storage(missing))
+    message = answer.message if answer.status != 202 else lab.api.restore_ended(SINGLE.id, PATIENCE)["FailureError"]["Message"]
+    assert missing in message and "does not exist" in message, message
+    assert not world.azurite.exists(missing)
+    assert state.differences(before, state.picture(lab.state(SINGLE))) == []
+
+
+def test_a_host_that_nobody_means_is_refused_and_the_setting_is_named(world, container):
+    for host, words in (("evil.example", "[storage] allow"), ("169.254.169.254", "metadata service")):
+        storage = azure_storage(f"AccountName=a;AccountKey={KEY};BlobEndpoint=https://{host}/a", container)
+        answer = world.lab.api.backup(SINGLE.id, storage)
+        assert (answer.status, answer.code) == (400, "E_INVALIDARG")
+        assert words in answer.message and KEY not in answer.message
+
+
+def test_no_secret_is_shown_in_a_log_at_trace_a_progress_the_ledger_or_the_command_line(tmp_path, monkeypatch, container):
+    monkeypatch.setenv("RUST_LOG", "trace")
+    world = World(tmp_path / "traced")
+    try:
+        lab, azurite = world.lab, world.azurite
+        signature = azurite.signature(container, None)
+        sig = signature.split("sig=")[1].split("&")[0]
+        storages = [azurite.storage(container), world.identity(container), world.secret(container)]
+        world.secrets.answer = (200, {"ConnectionString": azurite.connection_string()})
+        storages.append(azure_storage(f"BlobEndpoint={azurite.endpoint};SharedAccessSignature={signature}", container))
+        said = []
+        for number, storage in enumerate(storages):
+            state.replace(lab.state(SINGLE), state.make_varied, 70 + number)
+            said.append(str(lab.api.backup_now(SINGLE.id, storage)))
+            said.append(str(lab.api.backups_in(storage, SINGLE.entity())))
+        wrong = azurite.connection_string().replace(KEY, "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXk=")
+        said.append(fails(lab, SINGLE, azure_storage(wrong, container)))
+        said.append(open(f"/proc/{lab.pid}/cmdline", encoding="utf-8").read())
+        said.append(lab.log())
+        for file in lab.data.iterdir():
+            if file.is_file() and file.name != "ledger.key":
+                said.append(file.read_bytes().decode("latin-1"))
+        assert '"level":"TRACE"' in lab.log() or "TRACE" in lab.log(), "it is not at trace"
+        for secret in (KEY, sig, world.token, "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXk=", "b3arer-0f-this-n0de"):
+            found = [text[max(0, text.find(secret) - 200) : text.find(secret) + 20] for text in said if secret in text]
+            assert not found, found
+    finally:
+        world.stop()
+
+
+def test_a_server_that_is_silent_for_30_seconds_or_started_anew_does_not_fail_a_backup(world, tmp_path, container):
+    own = Azurite(tmp_path / "silent").start()
+    try:
+        lab, root = world.lab, world.lab.state(HIGH)
+        state.replace(root, state.make_bulk, 128, 67)
+        before = state.picture(root)
+        own.create_container(container)
+        assert lab.api.backup(HIGH.id, own.storage(container)).status == 202
+        wait.until("the backup to run", lambda: lab.api.backup_progress(HIGH.id)["BackupState"] == "BackupInProgress")
+        own.pause(30)
+        ended = lab.api.backup_ended(HIGH.id, PATIENCE)
+        assert ended["BackupState"] == "Success", ended
+        state.clear(root)
+        lab.api.restore_now(HIGH.id, ended, own.storage(container))
+        assert state.differences(before, state.picture(root)) == []
+    finally:
+        own.kill()
+
+
