@@ -88,6 +88,13 @@ impl Source {
         Snapshot::take(&self.root, self.always_read)
     }
 
+    /// A place beside the state, on its file system, for what a job makes there that never becomes the state. Nobody else
+    /// names it so.
+    pub fn scratch(&self, job: Uuid) -> PathBuf {
+        let name = self.root.file_name().unwrap_or_default().to_string_lossy();
+        self.root.with_file_name(format!(".{name}.verify-{job}"))
+    }
+
     /// Begins a fresh tree beside the state. What a killed process left there is cleared first.
     pub fn stage(&self, job: Uuid) -> Result<Staging, SourceError> {
         Staging::begin(&self.root, job)

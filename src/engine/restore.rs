@@ -158,7 +158,7 @@ async fn tree(source: &Source, job: Uuid, busy: Busy) -> Result<Tree<Busy>, Sour
     }
 }
 
-fn extract_failed(error: &ExtractError<SourceError>) -> End {
+pub(super) fn extract_failed(error: &ExtractError<SourceError>) -> End {
     match error {
         ExtractError::Sink(source) => source_failed(source, source),
         _ => End::failed(error.code(|_| FailureCode::Other), error),

@@ -2,17 +2,22 @@
 //!
 //! Touches no state and writes no storage, so that it needs no turn among the jobs of its partition.
 
+use std::{fs, io, path::PathBuf, sync::Arc};
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Engine,
+    Engine, Hosted, blocking,
     bounds::Run,
     end::End,
+    not_configured,
     record::{self, Withdrawn},
+    rehearse::{RehearseError, rehearse},
+    restore::extract_failed,
 };
 use crate::{
-    archive::Archive,
-    domain::{Failure, FailureCode, PartitionId, words},
+    archive::{Archive, Inspected},
+    domain::{Failure, FailureCode, Location, PartitionId},
     job::{Checked, Depth, Event, Finding, Verified, VerifyJob},
     ledger::{LedgerError, PartitionRecord},
 };
@@ -37,11 +42,12 @@ impl Engine {
 
     /// Lets a verification that somebody began and left begin again. Nobody may be at it.
     pub async fn recover_verify(&self, id: PartitionId) -> Result<(), LedgerError> {
-        let begun = |record: &PartitionRecord| record.verify.as_ref().is_some_and(|job| job.state.has_begun());
-        if self.ledger.partition(id).await?.as_ref().is_some_and(begun) {
-            self.change(id, record::interrupt_verify).await?;
+        let job = self.ledger.partition(id).await?.and_then(|record| record.verify);
+        let Some(job) = job.filter(|job| job.state.has_begun()) else { return Ok(()) };
+        if let Some(hosted) = self.hosted.get(&id) {
+            clear(hosted.source.scratch(job.id)).await;
         }
-        Ok(())
+        self.change(id, record::interrupt_verify).await
     }
 
     /// Ends the partition's unfinished verification after a defect of ours.
@@ -54,28 +60,33 @@ impl Engine {
         let _slot = self.slot(run, &self.verifications).await?;
         tracing::info!(partition = %run.partition, job = %job.id, location = %job.task.location, "verification begins");
         self.advance(run, |record| step(record, run, Event::Start)).await?;
-        let checked = self.look(job).await?;
+        let checked = self.look(run, job).await?;
         let finished = self.clock.now();
         tracing::info!(partition = %run.partition, job = %job.id, damages = checked.damages, "verified");
         self.advance(run, |record| conclude(record, run, &checked, finished)).await
     }
 
-    /// Reads the backup as a restore would.
-    async fn look(&self, job: &VerifyJob) -> Result<Checked, End> {
-        if job.task.depth != Depth::Records {
-            let message = "only level 1 is built yet; ask again with Level 1";
-            return Err(End::Failed(Failure::new(FailureCode::NotBuilt, message)));
-        }
+    /// Reads the backup as a restore would, as thoroughly as was asked.
+    async fn look(&self, run: Run, job: &VerifyJob) -> Result<Checked, End> {
+        let Some(hosted) = self.hosted.get(&run.partition) else { return Err(not_configured(run.partition).into()) };
         let storage = self.open(&job.task.storage).await?;
-        let location = &job.task.location;
-        let why = match Archive::open(&storage, location).await {
-            Ok(archive) if archive.point().id == job.task.backup => return Ok(Checked::default()),
-            Ok(_) => "another backup lies there than when the verification was accepted".to_owned(),
-            Err(error) if error.code() == FailureCode::Damaged => words(&error),
-            Err(error) => return Err(End::failed(error.code(), &error)),
-        };
-        let finding = Finding { backup: location.clone(), file: None, offset: None, why };
-        Ok(Checked { damages: 1, findings: vec![finding], ..Checked::default() })
+        let inspected = Archive::inspect(&storage, &job.task.location).await;
+        let Inspected { mut checked, archive } = inspected.map_err(|error| End::failed(error.code(), &error))?;
+        let Some(archive) = archive else { return Ok(checked) };
+        if archive.point().id != job.task.backup {
+            let why = "another backup lies there than when the verification was accepted".to_owned();
+            checked.add(found(&job.task.location, why));
+            return Ok(checked);
+        }
+        if job.task.depth != Depth::Records {
+            let blocks = archive.check_blocks(self.meters.of(job.id)).await;
+            checked.add(blocks.map_err(|error| End::failed(error.code(|never| match *never {}), &error))?);
+        }
+        // What is known to be damaged cannot be restored.
+        if job.task.depth == Depth::Rehearsal && checked.damages == 0 {
+            checked.add(rehearsed(hosted, &archive, job).await?);
+        }
+        Ok(checked)
     }
 
     /// Ends the job with `event`, or as cancelled. Nothing happens if somebody ended it already.
@@ -89,6 +100,34 @@ impl Engine {
         })
         .await
     }
+}
+
+/// The restore of a rehearsal. Its blocks were counted and measured before.
+async fn rehearsed(hosted: &Hosted, archive: &Archive, job: &VerifyJob) -> Result<Checked, End> {
+    match rehearse(archive, &hosted.source.scratch(job.id), job.id, Arc::default()).await {
+        Ok(checked) => Ok(checked),
+        Err(RehearseError::Source(error)) => Err(error.into()),
+        Err(error @ RehearseError::Scratch { .. }) => Err(End::failed(FailureCode::Other, &error)),
+        Err(RehearseError::Extract(error)) => match extract_failed(&error) {
+            End::Failed(failure) if failure.code == FailureCode::Damaged => {
+                Ok(found(&job.task.location, failure.message))
+            }
+            end => Err(end),
+        },
+    }
+}
+
+/// Deletes what a rehearsal left that was killed. If it cannot be, the next one says so.
+async fn clear(scratch: PathBuf) {
+    let cleared = blocking(move || fs::remove_dir_all(scratch)).await;
+    if let Some(error) = cleared.err().filter(|error| error.kind() != io::ErrorKind::NotFound) {
+        tracing::warn!(%error, "what a killed rehearsal left cannot be deleted");
+    }
+}
+
+fn found(backup: &Location, why: String) -> Checked {
+    let finding = Finding { backup: backup.clone(), file: None, offset: None, why };
+    Checked { damages: 1, findings: vec![finding], ..Checked::default() }
 }
 
 fn step(record: &mut PartitionRecord, run: Run, event: Event<Verified>) -> Result<(), Withdrawn> {

@@ -236,6 +236,9 @@ async fn a_restore_tells_what_it_has_moved_and_where_its_time_goes() {
     app.pause(CALC, restore_is(&State::Running), look).await;
     let end = moved(&app.restore_progress(CALC).await);
     assert_eq!((&end["PercentComplete"], &end["EstimatedCompletionUtc"]), (&json!(100), &Value::Null));
+    assert_eq!((&end["BytesTotal"], &end["BytesProcessed"]), (&json!("39"), &json!("39")), "{end}");
+    assert_eq!((&end["FilesTotal"], &end["FilesProcessed"]), (&json!("1"), &json!("1")), "{end}");
+    assert_ne!(end["BytesStored"], "0", "{end}");
 }
 
 #[tokio::test]
