@@ -282,3 +282,6 @@ mod survey_tests;
 #[cfg(test)]
 #[path = "engine/engine_tests.rs"]
 pub(crate) mod tests;
+#[cfg(test)]
+#[path = "engine/verify_tests.rs"]
+mod verify_tests;

@@ -102,3 +102,7 @@ fn attempts(partitions: &[(PartitionId, PartitionRecord)]) -> BTreeSet<Location>
     let jobs = partitions.iter().flat_map(|(_, record)| record.backups());
     jobs.filter(|job| job.state.is_active()).filter_map(|job| job.task.attempt.clone()).collect()
 }
+
+#[cfg(test)]
+#[path = "sight_tests.rs"]
+mod tests;
