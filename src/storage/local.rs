@@ -81,11 +81,14 @@ fn finished<T>(joined: Result<T, tokio::task::JoinError>) -> T {
     joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// The path with the links resolved in as much of it as there is.
+/// The path with the links resolved in as much of it as there is, and no slash at its end: what ends in one is no file.
 fn without_links(path: &Path) -> io::Result<PathBuf> {
     for there in path.ancestors() {
         match fs::canonicalize(there) {
-            Ok(real) => return Ok(real.join(path.strip_prefix(there).unwrap_or(Path::new("")))),
+            Ok(real) => {
+                let path = real.join(path.strip_prefix(there).unwrap_or(Path::new("")));
+                return Ok(path.components().collect());
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
