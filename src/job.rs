@@ -63,6 +63,9 @@ pub struct BackupTask {
     /// What the running attempt leaves out, in words: sockets and devices.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Whether the running attempt found nothing in the state.
+    #[serde(default)]
+    pub empty: bool,
     /// The policy whose backup it is: the one in force when it was accepted, if the backup goes to that policy's storage.
     #[serde(default)]
     pub policy: Option<PolicyName>,
@@ -78,7 +81,7 @@ fn requested() -> Wanted {
 impl BackupTask {
     /// A requested backup that nobody has begun, made for no policy.
     pub fn new(storage: StorageSpec) -> Self {
-        Self { storage, attempt: None, notes: Vec::new(), policy: None, wanted: requested() }
+        Self { storage, attempt: None, notes: Vec::new(), empty: false, policy: None, wanted: requested() }
     }
 }
 

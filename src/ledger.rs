@@ -34,7 +34,7 @@ pub use feed::{Feed, News, Topic};
 pub use in_force::{Basis, InForce};
 pub use key::{KeyError, KeyFile, SealKey};
 pub use once::{Once, Outcome};
-pub use partition::{PartitionRecord, Wrote};
+pub use partition::{PartitionRecord, Tried, Wrote};
 pub use policies::{Deletion, PolicyRecord};
 pub use retention::{Blocked, RetentionRecord};
 pub use sealed::Sealed;

@@ -56,6 +56,9 @@ pub struct Storage {
     backend: Arc<dyn Backend>,
 }
 
+/// No key starts so.
+const NOTHING: &str = ".fabric-backup-nothing-";
+
 /// What `list` says of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
@@ -116,6 +119,14 @@ impl Storage {
         let mut objects = self.backend.list(prefix).await?;
         objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(objects)
+    }
+
+    /// Whether the container or directory itself is there.
+    pub async fn is_there(&self) -> Result<bool, StorageError> {
+        match self.backend.list(NOTHING).await {
+            Err(error) if error.is_store_missing() => Ok(false),
+            listed => listed.map(|_| true),
+        }
     }
 
     /// Removes an object, durably. One that is not there is no error.

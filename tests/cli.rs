@@ -223,7 +223,6 @@ fn directories() -> Vec<Refused> {
             key,
             "none' does not exist; make it first",
         ),
-        refused("state is a file", state_in("^'file'"), key, "file' is not a directory"),
         refused("state twice", pair("^'./b/../a'"), second, "state of another partition"),
         refused("state twice through a link", pair("^'link'"), second, "state of another partition"),
         refused("state in a state", pair("^'a/inner'"), second, "one lies in the other"),

@@ -41,7 +41,7 @@ impl From<Error> for ApiError {
                 (StatusCode::BAD_REQUEST, Codes::FabricERestoreSourceTargetPartitionMismatch)
             }
             Error::Unreadable(_) => (StatusCode::INTERNAL_SERVER_ERROR, Codes::FabricERestoreSafeCheckFailed),
-            Error::Catalog(error) | Error::PolicyStorage(error) => {
+            Error::Catalog(error) | Error::PolicyStorage(error) | Error::GivenStorage { source: error, .. } => {
                 (store_status(error.code()), tell::code(error.code()))
             }
             Error::Retention(RetentionError::Ledger(_)) | Error::Job(_) | Error::Ledger(_) => {
@@ -57,12 +57,16 @@ impl From<Error> for ApiError {
 fn message(error: &Error) -> String {
     match error {
         Error::Catalog(storage) if let Some(property) = storage.property() => format!("{property}: {}", words(error)),
-        Error::PolicyStorage(storage) => {
-            let property = storage.property().map_or_else(String::new, |property| format!(".{property}"));
-            format!("Storage{property}: {}", words(error))
-        }
+        Error::PolicyStorage(storage) => located("Storage", storage.property(), &words(storage)),
+        Error::GivenStorage { field, source } => located(field, source.property(), &words(source)),
         _ => words(error),
     }
+}
+
+/// `field` is the property that the storage came in.
+fn located(field: &str, property: Option<&str>, why: &str) -> String {
+    let property = property.map_or_else(String::new, |property| format!(".{property}"));
+    format!("{field}{property}: {why}")
 }
 
 fn store_status(code: FailureCode) -> StatusCode {

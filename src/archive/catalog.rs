@@ -47,6 +47,8 @@ pub struct Wanted {
     pub spec: StorageSpec,
     /// Only those of these partitions; none means all.
     pub partitions: Option<HashSet<PartitionId>>,
+    /// Whether backups are known to lie there. Then it is an error if it is not there at all.
+    pub is_filled: bool,
 }
 
 /// What was found, by application, service, partition and then time.
@@ -83,6 +85,9 @@ pub enum CatalogError {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The storage is not there, though backups lie in it: it is away.
+    #[error("backups were made there, so it is away and not empty")]
+    Gone(#[source] StorageError),
     /// The backup cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -96,7 +101,15 @@ impl CatalogError {
     pub fn property(&self) -> Option<&'static str> {
         match self {
             Self::Spec(error) => error.property(),
-            Self::Storage(_) | Self::Read(_) | Self::Probe(_) => None,
+            Self::Storage(_) | Self::Gone(_) | Self::Read(_) | Self::Probe(_) => None,
+        }
+    }
+
+    /// The same of a storage in which backups are known to lie.
+    fn or_gone(self) -> Self {
+        match self {
+            Self::Storage(error) if error.is_store_missing() => Self::Gone(error),
+            other => other,
         }
     }
 
@@ -167,17 +180,26 @@ impl Catalog {
 
     /// The same on several storages as one list, in which those of one partition and time are in the order of their
     /// storages. A storage that is named twice is asked once, as it is described first, for the partitions of both. One
-    /// that is not there yet, since the first backup makes it, has none.
+    /// that is not there yet, since the first backup makes it, has none; one that is filled and not there is an error.
     pub async fn list_in(&self, stores: &[Wanted], scope: &Scope, filter: &Filter) -> Result<Listing, CatalogError> {
         let merged = self.merged(stores)?.into_iter();
-        let shelves = merged.map(|(id, wanted)| async { self.shelf(id, wanted.spec, wanted.partitions).await });
-        listing::list(&try_join_all(shelves).await?, &self.cache, scope, filter).await
+        let shelves = merged.map(|(id, it)| async move { self.shelf(id, it.spec, it.partitions, it.is_filled).await });
+        let listed = listing::list(&try_join_all(shelves).await?, &self.cache, scope, filter).await;
+        listed.map_err(CatalogError::or_gone)
     }
 
-    /// The newest backup of a scope that can be restored: its data lies beside it as long as it should be, its manifest
-    /// is whole. Those that another program wrote and those that are damaged are passed over.
-    pub async fn latest_restorable(&self, spec: &StorageSpec, scope: &Scope) -> Result<Option<Metadata>, CatalogError> {
-        listing::latest_restorable(&self.shelf(self.identity(spec)?, spec, None).await?, scope).await
+    /// The backup of a scope with the latest state that can be restored: its data lies beside it as long as it should be,
+    /// its manifest is whole. Those that another program wrote, those that are damaged and those that are `ruled_out` are
+    /// passed over. `is_filled`: backups are known to lie there.
+    pub async fn latest_restorable(
+        &self,
+        spec: &StorageSpec,
+        scope: &Scope,
+        ruled_out: &[Location],
+        is_filled: bool,
+    ) -> Result<Option<Metadata>, CatalogError> {
+        let shelf = self.shelf(self.identity(spec)?, spec, None, is_filled).await?;
+        listing::latest_restorable(&shelf, &self.cache, scope, ruled_out).await.map_err(CatalogError::or_gone)
     }
 
     /// The data in a scope beside which no commit record lies and whose name has an earlier time than `before`: what a
@@ -188,15 +210,17 @@ impl Catalog {
         scope: &Scope,
         before: DateTime<Utc>,
     ) -> Result<Vec<Location>, CatalogError> {
-        let it = self.shelf(self.identity(spec)?, spec, None).await?;
+        let it = self.shelf(self.identity(spec)?, spec, None, false).await?;
         listing::orphans(&it, scope, before).await
     }
 
     fn merged<'a>(&self, stores: &'a [Wanted]) -> Result<BTreeMap<StoreId, Merged<'a>>, CatalogError> {
         let mut merged = BTreeMap::<StoreId, Merged<'a>>::new();
-        for Wanted { spec, partitions } in stores {
-            let new = || Merged { spec, partitions: Some(HashSet::new()) };
-            let all = &mut merged.entry(self.identity(spec)?).or_insert_with(new).partitions;
+        for Wanted { spec, partitions, is_filled } in stores {
+            let new = || Merged { spec, partitions: Some(HashSet::new()), is_filled: false };
+            let entry = merged.entry(self.identity(spec)?).or_insert_with(new);
+            entry.is_filled |= is_filled;
+            let all = &mut entry.partitions;
             *all = all.take().zip(partitions.as_ref()).map(|(all, more)| &all | more);
         }
         Ok(merged)
@@ -207,8 +231,9 @@ impl Catalog {
         id: StoreId,
         spec: &StorageSpec,
         partitions: Option<HashSet<PartitionId>>,
+        is_filled: bool,
     ) -> Result<Arc<Shelf>, CatalogError> {
-        Ok(Shelf { id, storage: self.open(spec).await?, partitions, may_be_missing: true }.into())
+        Ok(Shelf { id, storage: self.open(spec).await?, partitions, may_be_missing: !is_filled }.into())
     }
 }
 
@@ -216,6 +241,7 @@ impl Catalog {
 struct Merged<'a> {
     spec: &'a StorageSpec,
     partitions: Option<HashSet<PartitionId>>,
+    is_filled: bool,
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ async fn a_storage_that_two_ask_for_is_listed_once_and_one_that_is_not_there_yet
     store(&storage, &place(), noon(), vec![]).await;
     let wanted = |name: &str, ids: &[u128]| {
         let partitions = ids.iter().map(|id| PartitionId(Uuid::from_u128(*id))).collect();
-        Wanted { spec: spec(root.path(), name), partitions: Some(partitions) }
+        Wanted { spec: spec(root.path(), name), partitions: Some(partitions), is_filled: false }
     };
     let listed = async |wanted: &[Wanted]| {
         let before = calls.calls().len();
@@ -61,7 +61,7 @@ async fn a_storage_that_is_not_there_yet_has_no_orphans_and_nothing_to_restore_b
     let catalog = Catalog::new(stores(root.path()));
     let spec = spec(root.path(), "missing");
     assert_eq!(catalog.orphans(&spec, &scope(), noon()).await.unwrap(), []);
-    assert_eq!(catalog.latest_restorable(&spec, &scope()).await.unwrap(), None);
+    assert_eq!(catalog.latest_restorable(&spec, &scope(), &[], false).await.unwrap(), None);
     let error = catalog.list(&spec, &scope(), &Filter::default()).await.unwrap_err();
     assert!(error.is_store_missing(), "{error}");
 }
@@ -105,7 +105,7 @@ async fn a_record_that_was_read_and_is_damaged_since_is_not_told_from_memory() {
     let catalog = Catalog::new(stores(root.path()));
     let storage = catalog.open(&spec(root.path(), "one")).await.unwrap();
     store(&storage, &place(), noon(), vec![]).await;
-    let everything = [Wanted { spec: spec(root.path(), "one"), partitions: None }];
+    let everything = [Wanted { spec: spec(root.path(), "one"), partitions: None, is_filled: false }];
     let listed =
         async || catalog.list_in(&everything, &scope(), &Filter::default()).await.unwrap().items.remove(0).point;
     listed().await.unwrap();
@@ -114,4 +114,20 @@ async fn a_record_that_was_read_and_is_damaged_since_is_not_told_from_memory() {
     bytes[10] ^= 1;
     fs::write(&record, bytes).unwrap();
     assert!(matches!(listed().await, Err(ReadError::Metadata { .. })));
+}
+
+#[tokio::test]
+async fn a_storage_that_is_not_there_is_empty_only_if_nothing_is_known_to_lie_in_it() {
+    let root = TempDir::new().unwrap();
+    let catalog = Catalog::new(stores(root.path()));
+    let spec = spec(root.path(), "away");
+    let stores = |is_filled| [Wanted { spec: spec.clone(), partitions: None, is_filled }];
+    let list = async |is_filled| catalog.list_in(&stores(is_filled), &scope(), &Filter::default()).await;
+    assert!(list(false).await.unwrap().items.is_empty());
+    let failures =
+        [list(true).await.unwrap_err(), catalog.latest_restorable(&spec, &scope(), &[], true).await.unwrap_err()];
+    for error in failures {
+        assert_eq!(error.code(), crate::domain::FailureCode::Unreachable);
+        assert!(crate::domain::words(&error).contains("away"), "{error}");
+    }
 }

@@ -30,6 +30,7 @@ impl CatalogError {
         match self {
             Self::Spec(_) => FailureCode::InvalidArgument,
             Self::Storage(error) => error.code(),
+            Self::Gone(_) => FailureCode::Unreachable,
             Self::Read(error) => error.code(),
             Self::Probe(ProbeError::Failed { source, .. }) => source.code(),
             Self::Probe(ProbeError::Changed | ProbeError::Unlisted) => FailureCode::Other,

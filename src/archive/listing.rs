@@ -4,7 +4,6 @@
 //! decided before any record is read, and a record that was read before is not read again.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeSet, HashSet},
     sync::Arc,
 };
@@ -67,11 +66,28 @@ pub(super) async fn list(
     Ok(Listing { items: found.into_iter().flatten().collect(), next })
 }
 
-/// The newest backup of a scope that can be restored here, whole as far as can be told without reading its blocks.
-pub(super) async fn latest_restorable(shelf: &Arc<Shelf>, scope: &Scope) -> Result<Option<Metadata>, CatalogError> {
-    let mut named = names(shelf, scope, &Filter::default()).await?;
-    named.sort_unstable_by_key(|named| Reverse(named.time));
-    for Named { location, .. } in named {
+/// The backup of a scope with the latest state that can be restored here, whole as far as can be told without reading
+/// its blocks; none of those that are `ruled_out`. What is later is told by the partition's life and the position in its
+/// log, not by times: a clock may have been wrong.
+pub(super) async fn latest_restorable(
+    shelf: &Arc<Shelf>,
+    cache: &Cache,
+    scope: &Scope,
+    ruled_out: &[Location],
+) -> Result<Option<Metadata>, CatalogError> {
+    let named = names(shelf, scope, &Filter::default()).await?.into_iter();
+    let reads = named.filter(|named| !ruled_out.contains(&named.location)).map(|named| read(named, cache));
+    let found: Vec<Option<Found>> = stream::iter(reads).buffered(READS).try_collect().await?;
+    let mut by_age = Vec::new();
+    for Found { time, location, point, .. } in found.into_iter().flatten() {
+        match point {
+            // It may be the latest.
+            Err(error @ ReadError::Storage(_)) => return Err(error.into()),
+            point => by_age.push((point.ok().map(|point| (point.epoch, point.lsn)), time, location)),
+        }
+    }
+    by_age.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, _, location) in by_age {
         match Archive::open(&shelf.storage, &location).await {
             Ok(archive) => return Ok(Some(archive.into_metadata())),
             // Not a reason to go back to an older one.

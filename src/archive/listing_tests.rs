@@ -350,7 +350,9 @@ async fn the_latest_restorable_backup_is_the_newest_that_is_whole_and_ours() {
     let keys = |n: usize| Keys::of(&backups[n].point.location).unwrap();
     let latest = async || {
         let scope = Scope::Partition(place().service, place().partition);
-        latest_restorable(&shelf("a", &storage), &scope).await.map(|found| found.map(|found| found.point.id))
+        latest_restorable(&shelf("a", &storage), &Cache::default(), &scope, &[])
+            .await
+            .map(|found| found.map(|found| found.point.id))
     };
     let replace = async |key: &str, data: Vec<u8>| {
         storage.delete(key).await.unwrap();
@@ -385,7 +387,35 @@ async fn a_store_that_fails_is_no_reason_to_restore_an_older_backup() {
     };
     let failing = shelf("a", &storage.observed(Faults::new(vec![denied])));
     let scope = Scope::Partition(place().service, place().partition);
-    assert!(latest_restorable(&failing, &scope).await.is_err());
+    assert!(latest_restorable(&failing, &Cache::default(), &scope, &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn the_latest_restorable_backup_is_the_furthest_of_the_latest_life_whatever_the_clock_said() {
+    let storage = Storage::memory();
+    let scope = Scope::Partition(place().service, place().partition);
+    let mut locations = vec![];
+    // The clock was ahead for the first two; the third one is of a life that began with a restore.
+    for (hours_on, life, lsn) in [(90, 1, 10), (91, 1, 20), (3, 2, 5), (4, 2, 6), (5, 1, 30)] {
+        let backup = store(&storage, &place(), noon() + hours(hours_on), vec![]).await;
+        let epoch = crate::domain::Epoch { data_loss: life, configuration: 1 };
+        let point = crate::domain::BackupPoint { epoch, lsn, ..backup.point.clone() };
+        let key = Keys::of(&point.location).unwrap().metadata;
+        locations.push(point.location.clone());
+        storage.delete(&key).await.unwrap();
+        storage
+            .put_new(&key, crate::archive::encode(&crate::archive::Metadata { point, ..backup }).into())
+            .await
+            .unwrap();
+    }
+    let cache = Cache::default();
+    let mut ruled_out = vec![];
+    for expected in [3, 2, 4, 1, 0] {
+        let latest = latest_restorable(&shelf("a", &storage), &cache, &scope, &ruled_out).await.unwrap().unwrap();
+        assert_eq!(latest.point.location, locations[expected]);
+        ruled_out.push(latest.point.location);
+    }
+    assert_eq!(latest_restorable(&shelf("a", &storage), &cache, &scope, &ruled_out).await.unwrap(), None);
 }
 
 #[path = "paging_tests.rs"]

@@ -12,14 +12,16 @@ use super::{
     blocking,
     bounds::Run,
     end::{End, source_failed},
+    named,
     record::{self, Made},
+    survey::said,
 };
 use crate::{
     archive::{self, Draft, PackError, Packer, Packing, Place, Staged, Storage, Upload, WriteError},
-    domain::{BackupPoint, DataLoss, EntryKind, Failure, FailureCode, Location, PartitionId, words},
+    domain::{BackupPoint, DataLoss, EntryKind, Failure, FailureCode, Location, PartitionId, StorageSpec, words},
     job::{BackupJob, Event, State},
     ledger::{LedgerError, PartitionRecord, Wrote},
-    source::{Snapshot, SourceError},
+    source::{Found, Snapshot, SourceError},
 };
 
 /// How often a state that changes under the reader is read anew before the backup fails.
@@ -34,15 +36,18 @@ const LSN_BLOCK: u64 = 64 * 1024;
 impl Engine {
     pub(super) async fn run_backup(&self, hosted: &Hosted, job: &BackupJob, turn: &Turn) -> Result<(), LedgerError> {
         let run = Run::of(hosted.partition.id, job);
-        let event = match Box::pin(self.backup(run, hosted, job, turn)).await {
+        let end = Box::pin(self.backup(run, hosted, job, turn)).await;
+        let is_lost = matches!(end, Err(End::Lost(_)));
+        let event = match end {
             Ok(()) => return Ok(()),
             Err(End::Ledger(error)) => return Err(error),
-            Err(End::Failed(failure) | End::Changed(failure)) => Some(Event::Fail(failure)),
+            Err(End::Failed(failure) | End::Changed(failure) | End::Lost(failure)) => Some(Event::Fail(failure)),
             Err(End::Expired) => Some(Event::Expire(expired(job))),
             Err(End::Withdrawn) => None,
         };
         let left = self.take_back(run).await?;
-        self.end_backup(run, event, left.as_deref()).await
+        self.end_backup(run, event, left.as_deref()).await?;
+        if is_lost { self.survey(run.partition).await } else { Ok(()) }
     }
 
     async fn backup(&self, run: Run, hosted: &Hosted, job: &BackupJob, turn: &Turn) -> Result<(), End> {
@@ -53,6 +58,7 @@ impl Engine {
         if committing && self.is_settled(run, hosted, job, &storage).await? {
             return Ok(());
         }
+        self.within(run, self.refuse_gone(run, job, &storage)).await?;
         let _slot = self.slot(run, &self.backups).await?;
         self.within(run, clear(&storage, job)).await?;
         self.start(run).await?;
@@ -61,6 +67,19 @@ impl Engine {
         let point = self.settled(run, self.commit(job, &storage, staged)).await?;
         tracing::info!(partition = %run.partition, job = %job.id, location = %point.location, "backed up");
         self.complete_backup(run, hosted, job, &point).await
+    }
+
+    /// A storage that backups of the partition lie in and that is not there is away, most often a share that is not mounted:
+    /// no backup by schedule makes another in its place.
+    async fn refuse_gone(&self, run: Run, job: &BackupJob, storage: &Storage) -> Result<(), End> {
+        let store = self.catalog.identity(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
+        let record = self.ledger.partition(run.partition).await?;
+        let is_due = |it: &PartitionRecord| record::is_scheduled(it, run.job) && it.filled.contains(&store);
+        if record.is_none_or(|record| !is_due(&record)) {
+            return Ok(());
+        }
+        let is_there = storage.is_there().await.map_err(|e| End::failed(e.code(), &e))?;
+        if is_there { Ok(()) } else { Err(End::Failed(away(&job.task.storage))) }
     }
 
     /// Begins, unless what is there is not the state that the schedule is about.
@@ -148,7 +167,12 @@ impl Engine {
     ) -> Result<Staged, End> {
         let source = hosted.source.clone();
         let at = self.clock.now().trunc_subsecs(0);
-        let snapshot = Arc::new(blocking(move || source.snapshot()).await?);
+        let snapshot = blocking(move || source.snapshot()).await;
+        let (run, absent) = (Run::of(hosted.partition.id, job), absence(&snapshot));
+        if let Some(found) = &absent {
+            self.refuse_lost(run, found).await?;
+        }
+        let snapshot = Arc::new(snapshot?);
         let place = place(hosted);
         let free = archive::free_second(storage, &place, at).await.map_err(|e| End::failed(e.code(), &e))?;
         let location = place.location(free);
@@ -156,8 +180,7 @@ impl Engine {
         if let Some(note) = left_out.first() {
             tracing::warn!(partition = %hosted.partition.id, job = %job.id, note, "not all of the state can be backed up");
         }
-        let run = Run::of(hosted.partition.id, job);
-        let record = self.note_attempt(run, &location, &left_out, snapshot.entries() > 0).await?;
+        let record = self.note_attempt(run, &location, &left_out, absent.is_some()).await?;
         let meter = self.meters.of(job.id);
         meter.begin(snapshot.files(), snapshot.bytes());
         let packing = Packing { level: self.compression_level, ..Base::packing(base, snapshot.bytes(), job) };
@@ -179,19 +202,20 @@ impl Engine {
     }
 
     /// Durable before the first byte, so that whoever finds the job knows where to look. Whether the state has content is
-    /// noted too; what is asked for after a loss may be empty with its owner's consent.
+    /// noted too.
     async fn note_attempt(
         &self,
         run: Run,
         at: &Location,
         left_out: &[String],
-        content: bool,
+        empty: bool,
     ) -> Result<PartitionRecord, End> {
         self.advance(run, |record| {
             let mine = record::wanted(record::backup(record, run.job))?;
             mine.task.attempt = Some(at.clone());
             mine.task.notes = left_out.to_vec();
-            record.had_state = content || (record.had_state && record.data_loss.is_none());
+            mine.task.empty = empty;
+            record.had_state |= !empty;
             Ok(record.clone())
         })
         .await
@@ -216,15 +240,10 @@ impl Engine {
         point: &BackupPoint,
     ) -> Result<(), End> {
         let at = self.clock.now();
-        let wrote = match job.task.policy.clone() {
-            Some(policy) => {
-                let store = self.catalog.identity(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
-                Some(Wrote { policy, store })
-            }
-            None => None,
-        };
+        let store = self.catalog.identity(&job.task.storage).map_err(|e| End::failed(e.code(), &e))?;
+        let wrote = job.task.policy.clone().map(|policy| Wrote { policy, store: store.clone() });
         self.advance(run, |record| {
-            let made = Made { entity: hosted.partition.entity(), wrote: wrote.clone(), at };
+            let made = Made { entity: hosted.partition.entity(), store: store.clone(), wrote: wrote.clone(), at };
             record::complete_backup(record, run.job, point, made)
         })
         .await
@@ -258,6 +277,15 @@ impl Engine {
             }
         }
         self.take_back(run).await.map(drop)
+    }
+}
+
+/// What is there instead of a state, in words. Sockets and devices alone are no loss.
+fn absence(snapshot: &Result<Snapshot, SourceError>) -> Option<String> {
+    match snapshot {
+        Ok(snapshot) => (snapshot.entries() == 0 && snapshot.skipped().count == 0).then(|| said(&Found::Empty)),
+        Err(error @ SourceError::Root { .. }) => Some(words(error)),
+        Err(_) => None,
     }
 }
 
@@ -348,7 +376,15 @@ fn expired(job: &BackupJob) -> Failure {
     Failure::new(FailureCode::Timeout, message)
 }
 
-fn waits(lost: &DataLoss) -> Failure {
+fn away(storage: &StorageSpec) -> Failure {
+    let message = format!(
+        "{} holds backups of the partition and is not there now: mount it or bring it back; if it was taken away for good, ask for a backup, which makes it anew",
+        named(storage)
+    );
+    Failure::new(FailureCode::Unreachable, message)
+}
+
+pub(super) fn waits(lost: &DataLoss) -> Failure {
     let message = format!(
         "the partition lost its state ({}); backups by schedule stop until it is restored or a backup of what is there now is asked for",
         lost.found

@@ -14,6 +14,8 @@ use crate::{
 pub(super) enum End {
     /// It cannot be done.
     Failed(Failure),
+    /// By schedule, and there is nothing to back up where a state was seen before. Has been noted as a loss of data.
+    Lost(Failure),
     /// Its deadline passed.
     Expired,
     /// Somebody cancelled it, or ended it already.

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    domain::{BackupPoint, ChainTip, DataLoss, Entity, Failure, FailureCode, Parent},
+    domain::{BackupPoint, ChainTip, DataLoss, Entity, Failure, FailureCode, Parent, StoreId},
     job::{BackupJob, Event, Job, Meters, RestoreJob, Restored, State, VerifyJob},
-    ledger::{PartitionRecord, Wrote},
+    ledger::{PartitionRecord, Tried, Wrote},
     policy,
 };
 
@@ -69,11 +69,17 @@ pub(super) fn end_backup(record: &mut PartitionRecord, job: Uuid, event: Event<B
     }
 }
 
-/// Ends a restore without a result, unless it is over already.
+/// Ends a restore without a result, unless it is over already. One that began by itself and met damage is remembered, so
+/// that the backup before it has its turn.
 pub(super) fn end_restore(record: &mut PartitionRecord, job: Uuid, event: Event<Restored>) {
-    if let Some(mine) = restore(record, job).filter(|mine| mine.state.is_active()) {
-        apply(mine, event);
-    }
+    let Some(mine) = restore(record, job).filter(|mine| mine.state.is_active()) else { return };
+    apply(mine, event);
+    let damage = match &mine.state {
+        State::Failed(why) if mine.task.automatic && why.code == FailureCode::Damaged => Some(why.message.clone()),
+        _ => None,
+    };
+    let location = mine.task.point.location.clone();
+    record.tried.extend(damage.map(|why| Tried { location, why }));
 }
 
 /// Ends a backup whose result is there. A requested one is the consent to what the state has become since it was lost.
@@ -84,16 +90,18 @@ pub(super) fn complete_backup(
     made: Made,
 ) -> Result<(), Withdrawn> {
     let mine = wanted(backup(record, job))?;
-    let requested = mine.requested;
+    let (requested, empty) = (mine.requested, mine.task.empty);
     apply(mine, Event::Complete(point.clone()));
     record.lsn = record.lsn.max(point.lsn);
     record.entity = Some(made.entity);
+    record.filled.insert(made.store);
     if let Some(wrote) = made.wrote {
         record.tip = tip(record.tip.as_ref(), point, &wrote, made.at);
         record.wrote.insert(wrote);
     }
     if !is_scheduled(record, job) {
         record.data_loss.take_if(|lost| lost.since <= requested);
+        record.had_state &= !empty;
     }
     note_run(record, job, made.at);
     Ok(())
@@ -103,6 +111,8 @@ pub(super) fn complete_backup(
 pub(super) struct Made {
     /// Of what.
     pub(super) entity: Entity,
+    /// In which storage.
+    pub(super) store: StoreId,
     /// For which policy, and where; none if it was made for none.
     pub(super) wrote: Option<Wrote>,
     /// When it was complete.

@@ -40,7 +40,7 @@ impl Engine {
         let event = match self.restore(run, hosted, job, turn, busy).await {
             Ok(()) => return Ok(()),
             Err(End::Ledger(error)) => return Err(error),
-            Err(End::Failed(failure) | End::Changed(failure)) => Some(Event::Fail(failure)),
+            Err(End::Failed(failure) | End::Changed(failure) | End::Lost(failure)) => Some(Event::Fail(failure)),
             Err(End::Expired) => Some(Event::Expire(expired(job))),
             Err(End::Withdrawn) => None,
         };

@@ -7,10 +7,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 
-use super::{Engine, HUNG, Hosted, blocking, named, record};
+use super::{Engine, HUNG, Hosted, backup::waits, blocking, bounds::Run, end::End, named, record};
 use crate::{
     archive::Scope,
-    domain::{DataLoss, Failure, FailureCode, PartitionId, Policy, words},
+    domain::{DataLoss, Failure, FailureCode, Location, PartitionId, Policy, words},
     job::{RestoreJob, RestoreTask, State},
     ledger::{LedgerError, PartitionRecord},
     policy,
@@ -19,6 +19,9 @@ use crate::{
 
 /// How long a restore may take that nobody waits for.
 const PATIENCE: TimeDelta = TimeDelta::hours(24);
+
+/// So many backups are tried before somebody has to choose one.
+const MOST_TRIED: usize = 5;
 
 /// What is to become of a lost state, and what there is to say of it.
 enum Decision {
@@ -45,8 +48,9 @@ impl Engine {
         }
     }
 
-    /// Looks again at what was lost and not seen to: a storage may answer by now. To be called now and then. A restore
-    /// that failed for good, or was cancelled, is not begun again: that is for a person.
+    /// Looks again at what was lost and not seen to: a storage may answer by now, and after a backup that turned out
+    /// damaged the one before it is tried. To be called now and then. A restore that failed for good otherwise, or was
+    /// cancelled, is not begun again: that is for a person.
     pub async fn retry_data_loss(&self) -> Result<(), LedgerError> {
         for id in self.partitions() {
             if self.ledger.partition(id).await?.is_some_and(|record| may_be_tried_again(&record)) {
@@ -54,6 +58,21 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to back up, by schedule, what is there instead of a state that was seen before: such backups would sooner
+    /// or later be all that is left. Notes the loss in the same write.
+    pub(super) async fn refuse_lost(&self, run: Run, found: &str) -> Result<(), End> {
+        let now = self.clock.now();
+        let lost = self.advance(run, |record| {
+            record::wanted(record::backup(record, run.job))?;
+            let is_lost = record.had_state && record::is_scheduled(record, run.job);
+            if is_lost {
+                lose(record, found, now);
+            }
+            Ok(record.data_loss.clone().filter(|_| is_lost))
+        });
+        lost.await?.map_or(Ok(()), |lost| Err(End::Lost(waits(&lost))))
     }
 
     async fn note_content(&self, hosted: &Hosted) -> Result<(), LedgerError> {
@@ -84,16 +103,16 @@ impl Engine {
             return Ok(());
         };
         // Whoever asked for a restore has decided already.
-        if record.restore.is_some_and(|job| job.state.is_active()) {
+        if record.restore.as_ref().is_some_and(|job| job.state.is_active()) {
             return Ok(());
         }
-        match self.decide(hosted).await? {
+        match self.decide(hosted, &record).await? {
             Decision::Restore(task) => self.accept_automatic(id, &words, *task).await,
             Decision::Wait(why) => self.note_loss(id, format!("{words}; {why}")).await,
         }
     }
 
-    async fn decide(&self, hosted: &Hosted) -> Result<Decision, LedgerError> {
+    async fn decide(&self, hosted: &Hosted, record: &PartitionRecord) -> Result<Decision, LedgerError> {
         let wait = |why: String| Ok(Decision::Wait(why));
         let Some(policy) = self.policy_of(hosted).await? else {
             return wait(
@@ -106,7 +125,10 @@ impl Engine {
                 "the policy '{name}' does not restore by itself; restore a backup, or back up what is there now"
             ));
         }
-        Ok(match self.latest(hosted, &policy).await {
+        if record.data_loss.is_some() && record.tried.len() >= MOST_TRIED {
+            return wait(format!("its {MOST_TRIED} latest backups were tried in vain; choose the one to restore"));
+        }
+        Ok(match self.latest(hosted, &policy, record).await {
             Ok(task) => Decision::Restore(Box::new(task)),
             Err(failure) => Decision::Wait(failure.message),
         })
@@ -118,13 +140,18 @@ impl Engine {
         Ok(self.ledger.policy(&effective.policy).await?.map(|record| record.policy))
     }
 
-    /// The latest backup of the partition that can be restored, in its policy's storage.
-    async fn latest(&self, hosted: &Hosted, policy: &Policy) -> Result<RestoreTask, Failure> {
+    /// The latest backup of the partition that can be restored, in its policy's storage; none that turned out damaged when
+    /// it was `tried`.
+    async fn latest(&self, hosted: &Hosted, policy: &Policy, record: &PartitionRecord) -> Result<RestoreTask, Failure> {
         let storage = policy.storage.clone();
         let partition = &hosted.partition;
         let scope = Scope::Partition(partition.service.clone(), partition.id);
         let name = named(&storage);
-        let latest = time::timeout(HUNG, self.catalog.latest_restorable(&storage, &scope)).await;
+        let tried = record.tried.iter().filter(|_| record.data_loss.is_some());
+        let tried: Vec<Location> = tried.map(|tried| tried.location.clone()).collect();
+        let is_filled = self.catalog.identity(&storage).is_ok_and(|store| record.filled.contains(&store));
+        let latest = self.catalog.latest_restorable(&storage, &scope, &tried, is_filled);
+        let latest = time::timeout(HUNG, latest).await;
         let latest =
             latest.map_err(|_late| Failure::new(FailureCode::Unreachable, format!("{name} does not answer")))?;
         let latest = latest.map_err(|e| Failure::new(e.code(), words(&e)))?;
@@ -142,6 +169,9 @@ impl Engine {
         let job = RestoreJob::new(self.clock.uuid(), now, now + PATIENCE, task);
         tracing::warn!(partition = %id, found, job = %job.id, %location, "data loss; the latest backup is restored");
         let accept = |record: &mut PartitionRecord| {
+            if record.data_loss.is_none() {
+                record.tried.clear();
+            }
             let lost = lost(record, found, now);
             record::accept_automatic(record, &job, lost);
         };
@@ -155,8 +185,16 @@ impl Engine {
             return Ok(());
         }
         tracing::warn!(partition = %id, found, "data loss; somebody has to decide what becomes of the partition");
-        self.change(id, |record| record.data_loss = Some(lost(record, &found, now))).await
+        self.change(id, |record| lose(record, &found, now)).await
     }
+}
+
+/// Notes the loss; what was tried after an earlier one says nothing of this one.
+fn lose(record: &mut PartitionRecord, found: &str, now: DateTime<Utc>) {
+    if record.data_loss.is_none() {
+        record.tried.clear();
+    }
+    record.data_loss = Some(lost(record, found, now));
 }
 
 fn lost(record: &PartitionRecord, found: &str, now: DateTime<Utc>) -> DataLoss {
@@ -164,7 +202,8 @@ fn lost(record: &PartitionRecord, found: &str, now: DateTime<Utc>) -> DataLoss {
     DataLoss { since, found: found.to_owned() }
 }
 
-fn said(found: &Found) -> String {
+/// What was found, in words.
+pub(super) fn said(found: &Found) -> String {
     match found {
         Found::Content => "the state is there".to_owned(),
         Found::Empty => "the state is empty".to_owned(),
@@ -173,11 +212,12 @@ fn said(found: &Found) -> String {
     }
 }
 
-/// Whether nobody is at it, and the last that was tried since the loss may fare better now.
+/// Whether nobody is at it, and the last that was tried since the loss may fare better now, or the one before it.
 fn may_be_tried_again(record: &PartitionRecord) -> bool {
     let Some(lost) = &record.data_loss else { return false };
     let tried = record.restore.as_ref().filter(|job| job.requested >= lost.since);
     tried.is_none_or(|job| match &job.state {
+        State::Failed(why) if why.code == FailureCode::Damaged => job.task.automatic && record.tried.len() < MOST_TRIED,
         State::Failed(why) => matches!(why.code, FailureCode::Unreachable | FailureCode::Timeout),
         State::TimedOut(_) => true,
         State::Accepted | State::Running | State::Committing | State::Succeeded(_) => false,

@@ -232,3 +232,143 @@ fn an_empty_state_that_its_owner_had_backed_up_is_not_lost_again() {
         assert_eq!(record(&node).await.data_loss, None);
     });
 }
+
+/// A backup of the policy is due.
+async fn due(node: &Node) -> State<crate::domain::BackupPoint> {
+    let (now, deadline) = node.deadline();
+    let task = BackupTask { policy: Some(name()), ..BackupTask::new(storage(node.root.path())) };
+    let job = BackupJob::new(node.clock.uuid(), now, deadline, task);
+    node.change(ONE, |record| record.scheduled = Some(job.clone())).await;
+    node.engine.work(ONE).await.unwrap();
+    record(node).await.scheduled.unwrap().state
+}
+
+#[test]
+fn a_state_that_is_empty_or_gone_when_its_backup_is_due_is_lost_and_no_backup_is_made_of_that() {
+    for (gone, auto_restore) in [(false, false), (false, true), (true, false), (true, true)] {
+        let node = Node::new(go(), 1, 1);
+        run(async {
+            cover(&node, auto_restore).await;
+            lose(&node).await;
+            if !gone {
+                fs::create_dir(node.state(ONE)).unwrap();
+            }
+            let stored = node.stored();
+            let State::Failed(why) = due(&node).await else { panic!("it was backed up") };
+            assert!(why.message.contains("until it is restored"), "{}", why.message);
+            assert_eq!(node.stored(), stored);
+            let noted = record(&node).await;
+            assert!(noted.data_loss.is_some() && noted.had_state, "{noted:?}");
+            assert_eq!(noted.restore.is_some(), auto_restore, "seen to at once");
+            node.engine.work(ONE).await.unwrap();
+            assert_eq!(record(&node).await.data_loss.is_none(), auto_restore);
+        });
+        let back = fs::read_to_string(node.state(ONE).join("a"));
+        assert_eq!(back.ok().as_deref(), auto_restore.then_some("first"));
+    }
+}
+
+#[test]
+fn a_state_that_was_always_empty_is_backed_up_by_schedule_and_so_is_one_whose_owner_had_it_backed_up_empty() {
+    let node = Node::new(go(), 1, 1);
+    run(async {
+        cover(&node, true).await;
+        fs::remove_dir_all(node.state(ONE)).unwrap();
+        fs::create_dir(node.state(ONE)).unwrap();
+        assert!(matches!(due(&node).await, State::Succeeded(_)));
+        fs::write(node.state(ONE).join("a"), "something").unwrap();
+        assert!(matches!(due(&node).await, State::Succeeded(_)));
+        fs::remove_file(node.state(ONE).join("a")).unwrap();
+        node.ask_backup(ONE).await;
+        node.engine.work(ONE).await.unwrap();
+        assert!(matches!(node.backup(ONE).await, State::Succeeded(_)));
+        assert!(matches!(due(&node).await, State::Succeeded(_)));
+        assert_eq!(record(&node).await.data_loss, None);
+    });
+}
+
+/// Changes one bit in the middle of the data of the latest backup.
+fn damage_latest(node: &Node) {
+    let zips = node.stored().into_iter().filter(|path| path.extension().is_some_and(|it| it == "zip"));
+    let latest = zips.max().unwrap();
+    let mut data = fs::read(&latest).unwrap();
+    let middle = data.len() / 2;
+    data[middle] ^= 1;
+    fs::write(latest, data).unwrap();
+}
+
+#[test]
+fn when_the_latest_backup_turns_out_damaged_the_one_before_it_is_restored() {
+    let node = Node::new(go(), 1, 1);
+    run(async {
+        cover(&node, true).await;
+        node.engine.survey(ONE).await.unwrap();
+        for content in ["older", "newer"] {
+            let noise: Vec<u8> = (0..4000_u32).flat_map(|n| *blake3::hash(&n.to_le_bytes()).as_bytes()).collect();
+            fs::write(node.state(ONE).join("noise"), noise).unwrap();
+            fs::write(node.state(ONE).join("a"), content).unwrap();
+            assert!(matches!(due(&node).await, State::Succeeded(_)));
+        }
+        damage_latest(&node);
+        fs::remove_dir_all(node.state(ONE)).unwrap();
+        node.engine.survey(ONE).await.unwrap();
+        node.engine.work(ONE).await.unwrap();
+        let after = record(&node).await;
+        let State::Failed(why) = after.restore.unwrap().state else { panic!("the damage was not seen") };
+        assert_eq!(why.code, crate::domain::FailureCode::Damaged);
+        assert_eq!(after.tried.len(), 1);
+        node.engine.retry_data_loss().await.unwrap();
+        node.engine.work(ONE).await.unwrap();
+        assert_eq!(record(&node).await.data_loss, None);
+    });
+    assert_eq!(fs::read_to_string(node.state(ONE).join("a")).unwrap(), "older");
+}
+
+#[test]
+fn no_more_than_a_few_damaged_backups_are_tried_and_then_somebody_has_to_choose() {
+    let node = Node::new(go(), 1, 1);
+    run(async {
+        cover(&node, true).await;
+        lose(&node).await;
+        let tried =
+            |n: u8| crate::ledger::Tried { location: crate::domain::Location(n.to_string()), why: "bad".into() };
+        let since = node.clock.now();
+        node.change(ONE, |record| {
+            record.data_loss = Some(crate::domain::DataLoss { since, found: "gone".into() });
+            record.tried = (0..5).map(tried).collect();
+        })
+        .await;
+        node.engine.survey(ONE).await.unwrap();
+        let after = record(&node).await;
+        assert_eq!(after.restore, None);
+        assert!(after.data_loss.unwrap().found.contains("choose"));
+    });
+}
+
+#[test]
+fn a_backup_by_schedule_makes_no_storage_in_the_place_of_one_that_is_away() {
+    let node = Node::new(go(), 1, 1);
+    let place = node.share().join("mount");
+    let spec = crate::domain::StorageSpec::FileShare(crate::domain::FileShare {
+        path: place.to_str().unwrap().to_owned(),
+        primary: None,
+        secondary: None,
+    });
+    let due = async |node: &Node| {
+        let (now, deadline) = node.deadline();
+        let job = BackupJob::new(node.clock.uuid(), now, deadline, BackupTask::new(spec.clone()));
+        node.change(ONE, |record| record.scheduled = Some(job.clone())).await;
+        node.engine.work(ONE).await.unwrap();
+        record(node).await.scheduled.unwrap().state
+    };
+    run(async {
+        assert!(matches!(due(&node).await, State::Succeeded(_)), "the first one makes it");
+        let aside = node.share().join("aside");
+        fs::rename(&place, &aside).unwrap();
+        let State::Failed(why) = due(&node).await else { panic!("it was made anew") };
+        assert!(why.message.contains("is not there now") && why.message.contains("mount"), "{}", why.message);
+        assert!(!place.exists());
+        fs::rename(&aside, &place).unwrap();
+        assert!(matches!(due(&node).await, State::Succeeded(_)));
+    });
+}

@@ -34,7 +34,9 @@ impl Engine {
         match Box::pin(self.within(run, self.run_verify(run, &job))).await {
             Ok(()) => Ok(()),
             Err(End::Ledger(error)) => Err(error),
-            Err(End::Failed(failure) | End::Changed(failure)) => self.end_verify(run, Some(Event::Fail(failure))).await,
+            Err(End::Failed(failure) | End::Changed(failure) | End::Lost(failure)) => {
+                self.end_verify(run, Some(Event::Fail(failure))).await
+            }
             Err(End::Expired) => self.end_verify(run, Some(Event::Expire(expired(&job)))).await,
             Err(End::Withdrawn) => self.end_verify(run, None).await,
         }

@@ -12,7 +12,7 @@ use super::{
     records::{Record, decode, put, settled},
 };
 use crate::{
-    domain::{ChainTip, DataLoss, Entity, Epoch, PartitionId, PolicyName, RunLog, StoreId, words},
+    domain::{ChainTip, DataLoss, Entity, Epoch, Location, PartitionId, PolicyName, RunLog, StoreId, words},
     job::{BackupJob, RestoreJob, VerifyJob},
 };
 
@@ -51,6 +51,21 @@ pub struct PartitionRecord {
     /// Its state is gone and somebody has to decide what becomes of it.
     #[serde(default)]
     pub data_loss: Option<DataLoss>,
+    /// The backups that were restored by themselves since that loss and turned out damaged.
+    #[serde(default)]
+    pub tried: Vec<Tried>,
+    /// The storages in which a backup of it was completed.
+    #[serde(default)]
+    pub filled: BTreeSet<StoreId>,
+}
+
+/// A backup that could not be restored since it is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Where it lies.
+    pub location: Location,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 /// A policy that made backups in a storage.
@@ -79,6 +94,8 @@ impl PartitionRecord {
             wrote: BTreeSet::new(),
             had_state: false,
             data_loss: None,
+            tried: Vec::new(),
+            filled: BTreeSet::new(),
         }
     }
 

@@ -115,6 +115,14 @@ pub enum Error {
     /// A policy's storage cannot be used as described.
     #[error(transparent)]
     PolicyStorage(CatalogError),
+    /// A storage that a request names cannot be used as described.
+    #[error("the storage in {field} cannot be used as described")]
+    GivenStorage {
+        /// Where it was named.
+        field: &'static str,
+        /// What is wrong with it.
+        source: CatalogError,
+    },
     /// A policy's storage was tried out and did not do what backups need.
     #[error("Storage: it did not pass the trial that ValidateConnection asks for, and nothing was stored")]
     Connection(#[source] CatalogError),

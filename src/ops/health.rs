@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::{Error, Ops};
 use crate::{
-    domain::{Controls, Entity, PolicyName},
+    domain::{Controls, Entity, FailureCode, Location, PolicyName},
+    job::State,
     ledger::{Cleanup, PartitionRecord, RetentionRecord},
     policy,
 };
@@ -68,18 +69,35 @@ fn of_partition(controls: &Controls, entity: &Entity, record: PartitionRecord) -
         since,
         description,
     };
+    let tried = tried(&record);
     let lost = record.data_loss.map(|loss| {
         let found = loss.found;
         let description = format!(
-            "the state of the partition is lost: {found}. Restore a backup, or request a backup of the present state to go on with it."
+            "the state of the partition is lost: {found}{tried}. Restore a backup, or request a backup of the present state to go on with it."
         );
         of(TroubleKind::DataLoss, loss.since, description)
     });
-    let failing = record.runs.failure.filter(|_| policy.is_some()).map(|failure| {
+    // A run that was stopped on purpose is none that failed.
+    let failure = record.runs.failure.filter(|it| policy.is_some() && it.why.code != FailureCode::Aborted);
+    let failing = failure.map(|failure| {
         let description = format!("the scheduled backups of the partition fail: {}", failure.why.message);
         of(TroubleKind::BackupFailing, failure.since, description)
     });
     lost.into_iter().chain(failing).collect()
+}
+
+/// What was restored by itself since the loss, in vain.
+fn tried(record: &PartitionRecord) -> String {
+    let told = |at: &Location, why: &str| format!("; restoring the backup '{at}' was tried and failed: {why}");
+    let mut words: String = record.tried.iter().map(|it| told(&it.location, &it.why)).collect();
+    let since = record.data_loss.as_ref().map(|loss| loss.since);
+    let last = record.restore.as_ref().filter(|job| job.task.automatic && Some(job.requested) >= since);
+    if let Some((job, State::Failed(why) | State::TimedOut(why))) = last.map(|job| (job, &job.state))
+        && why.code != FailureCode::Damaged
+    {
+        words.push_str(&told(&job.task.point.location, &why.message));
+    }
+    words
 }
 
 fn of_retention(policy: &PolicyName, record: RetentionRecord) -> Option<Trouble> {

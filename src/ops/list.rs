@@ -47,7 +47,7 @@ impl Ops {
     /// The backups of an entity in a storage that the caller names. As in the published service a store that cannot be
     /// listed is an item that says so, not an error.
     pub async fn backups_in(&self, storage: StorageSpec, scope: &Scope, query: Query) -> Result<Paged<Item>, Error> {
-        self.catalog.check(&storage)?;
+        self.catalog.check(&storage).map_err(|source| Error::GivenStorage { field: "Storage", source })?;
         match self.list(&storage, scope, query).await {
             Err(Error::Catalog(error)) => {
                 let failure = Failure::new(error.code(), words(&error));

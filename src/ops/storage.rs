@@ -1,6 +1,6 @@
 //! In which storage the backups of a partition are: the policy in force says, else the configuration.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Error, Ops};
 use chrono::{DateTime, Utc};
@@ -30,6 +30,7 @@ impl Ops {
         partition: &Partition,
         named: Option<StorageSpec>,
     ) -> Result<StorageSpec, Error> {
+        let is_named = named.is_some();
         let storage = match named {
             Some(named) => Some(named),
             None => self.in_force(partition).await?.map(|(policy, _)| policy.storage),
@@ -39,8 +40,10 @@ impl Ops {
         if storage.text_len() > LONGEST_STORAGE {
             return Err(Error::StorageTooLong(LONGEST_STORAGE));
         }
-        self.catalog.check(&storage)?;
-        Ok(storage)
+        match self.catalog.check(&storage) {
+            Err(source) if is_named => Err(Error::GivenStorage { field: "BackupStorage", source }),
+            checked => Ok(checked.map(|()| storage)?),
+        }
     }
 
     /// The policy whose backup it is if the partition is backed up to `storage` now: the one in force, if that is its
@@ -77,13 +80,30 @@ impl Ops {
         }
         for (name, partitions) in covered {
             let policy = self.ledger.policy(&name).await?.map(|record| record.policy);
-            storages.extend(policy.map(|it| Wanted { spec: it.storage, partitions: Some(partitions) }));
+            storages.extend(policy.map(|it| Wanted {
+                spec: it.storage,
+                partitions: Some(partitions),
+                is_filled: false,
+            }));
         }
+        self.note_filled(&mut storages).await?;
         Ok(storages)
+    }
+
+    /// Tells of each storage whether a backup of one of its partitions lies in it.
+    async fn note_filled(&self, storages: &mut [Wanted]) -> Result<(), Error> {
+        let records: HashMap<_, _> = self.ledger.partitions().await?.into_iter().collect();
+        for wanted in storages {
+            // One that cannot be told is refused when it is opened.
+            let Ok(store) = self.catalog.identity(&wanted.spec) else { continue };
+            let theirs = wanted.partitions.iter().flatten().filter_map(|id| records.get(id));
+            wanted.is_filled = theirs.into_iter().any(|record| record.filled.contains(&store));
+        }
+        Ok(())
     }
 
     fn own_storage(&self, id: PartitionId) -> Option<Wanted> {
         let spec = self.inventory.partition(id).ok()?.default_storage.clone()?;
-        Some(Wanted { spec, partitions: Some([id].into()) })
+        Some(Wanted { spec, partitions: Some([id].into()), is_filled: false })
     }
 }

@@ -17,34 +17,30 @@ pub(super) struct Upkeep {
     engine: Engine,
     ledger: Ledger,
     clock: Clock,
-    look: DateTime<Utc>,
     forget: DateTime<Utc>,
 }
 
 impl Upkeep {
     pub(super) fn new(engine: Engine, ledger: Ledger, clock: Clock) -> Self {
-        // Whoever recovers has just looked.
-        let (look, forget) = (clock.now() + LOST, clock.now());
-        Self { engine, ledger, clock, look, forget }
+        let forget = clock.now();
+        Self { engine, ledger, clock, forget }
     }
 }
 
 impl Task for Upkeep {
     const NAME: &'static str = "upkeep";
-    const HEARS: &'static [Topic] = &[];
+    // Another policy may bring back what is lost.
+    const HEARS: &'static [Topic] = &[Topic::InForce];
 
     async fn activate(&mut self) -> Result<DateTime<Utc>, LedgerError> {
         let now = self.clock.now();
-        // A clock that was set back must not put them off.
-        (self.look, self.forget) = (self.look.min(now + LOST), self.forget.min(now + FORGET));
-        if self.look <= now {
-            self.look = now + LOST;
-            self.engine.retry_data_loss().await?;
-        }
+        self.engine.retry_data_loss().await?;
+        // A clock that was set back must not put it off.
+        self.forget = self.forget.min(now + FORGET);
         if self.forget <= now {
             self.forget = now + FORGET;
             self.ledger.forget_requests(now).await?;
         }
-        Ok(self.look.min(self.forget))
+        Ok(self.forget.min(now + LOST))
     }
 }

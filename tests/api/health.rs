@@ -74,6 +74,27 @@ async fn a_partition_that_lost_its_state_is_told_until_that_is_decided() {
 }
 
 #[tokio::test]
+async fn a_loss_tells_the_backups_that_were_tried_in_vain() {
+    let app = TestApp::new();
+    let loss = DataLoss { since: app.now(), found: "it is gone".to_owned() };
+    let location = fabric_backup::domain::Location("App\\bad.zip".to_owned());
+    let tried = fabric_backup::ledger::Tried { location, why: "a block is damaged".to_owned() };
+    remember(&app, CALC, |record| (record.data_loss, record.tried) = (Some(loss.clone()), vec![tried.clone()])).await;
+    says(&event(&app).await, &["it is gone", "bad.zip", "a block is damaged", "Restore a backup"]);
+}
+
+#[tokio::test]
+async fn a_run_that_somebody_stopped_is_none_that_failed() {
+    let app = TestApp::new();
+    policies(&app, &["A"]).await;
+    enable(&app, CALC_APP, "A").await;
+    let mut stopped = failure(app.now(), "cancelled on request");
+    stopped.why.code = fabric_backup::domain::FailureCode::Aborted;
+    remember(&app, CALC, |record| record.runs.failure = Some(stopped.clone())).await;
+    is_well(&app).await;
+}
+
+#[tokio::test]
 async fn a_restore_that_runs_tells_the_loss_too() {
     let app = TestApp::new();
     let backup = app.back_up(CALC).await;

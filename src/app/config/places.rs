@@ -70,10 +70,14 @@ pub(super) fn share_around(path: &Path, file_share: &StoreSettings) -> Option<Pa
     shares(file_share).find(|share| path.starts_with(share))
 }
 
-/// The directory of a state. It may be gone, since a restore brings it back into the directory above, which must be there.
+/// The directory of a state. It may be gone, or a file in its place: that is one partition's loss, which a restore
+/// brings back into the directory above, which must be there.
 fn state(base: &Path, directory: &At<PathBuf>) -> Result<PathBuf, Fault> {
     let path = base.join(directory.get());
-    let is_gone = fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let is_gone = match fs::symlink_metadata(&path) {
+        Ok(found) => found.is_file(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
     if is_gone && path.parent().is_some_and(Path::is_dir) {
         return refuse_kept_for_restores(&path, directory).map(|()| path);
     }
