@@ -207,7 +207,7 @@ impl Call<'_> {
     fn documented_answer(&self) -> Option<TokenStream> {
         let answer = self.answer.as_ref()?;
         Some(if self.watched {
-            quote!(, content((#answer = "application/json"), (String = "text/event-stream")))
+            quote!(, content((#answer = "application/json"), (#answer = "text/event-stream")))
         } else {
             quote!(, body = #answer)
         })
@@ -312,12 +312,17 @@ struct Promise {
 impl Promise {
     fn of(spec: &Spec, responses: &Responses, at: &str) -> Result<Self, Problem> {
         let (status, success) = success(spec, responses, at)?;
-        let answer = success.content.as_ref().map(|content| plain(spec, &content.json.schema, at)).transpose()?;
-        let events = success.content.as_ref().and_then(|content| content.events.as_ref());
-        if events.is_some_and(|events| !matches!(&events.schema.kind, Some(Kind::One(kind)) if kind == "string")) {
-            return problem(&format!("{at}.text/event-stream"), "is not of type string: it is many answers as a text");
+        let Some(content) = &success.content else {
+            return Ok(Self { status: format_ident!("{status}"), answer: None, watched: false });
+        };
+        let answer = plain(spec, &content.json.schema, at)?;
+        if let Some(events) = &content.events {
+            let at = format!("{at}.text/event-stream");
+            if plain(spec, &events.schema, &at)?.to_string() != answer.to_string() {
+                return problem(&at, "is not what is in application/json: each event is one such answer");
+            }
         }
-        Ok(Self { status: format_ident!("{status}"), answer, watched: events.is_some() })
+        Ok(Self { status: format_ident!("{status}"), answer: Some(answer), watched: content.events.is_some() })
     }
 }
 

@@ -62,10 +62,10 @@ fn what_openapi_has_and_the_contract_may_not_use_is_refused_where_it_stands() {
         "text/plain",
     );
     refused(
-        "schema: { type: string }\n        default",
-        "schema: { type: boolean }\n        default",
+        "x-extension: true\n              schema: { oneOf: [{ $ref: '#/components/schemas/Thing' }",
+        "x-extension: true\n              schema: { oneOf: [{ $ref: '#/components/schemas/Box' }",
         "paths./Things/{thingId}.get.responses.text/event-stream",
-        "not of type string",
+        "each event is one such answer",
     );
     refused("in: path", "in: cookie", "components.parameters.ThingId.in", "unknown variant `cookie`");
     refused("'3.1.0'", "'3.0.3'", "openapi", "unknown variant `3.0.3`");
