@@ -291,7 +291,7 @@ async fn a_backup_is_the_same_to_the_byte_however_many_workers_make_it() {
         assert!(zips.iter().all(|zip| *zip == zips[0]), "full: {is_full}");
         chain.add(&state).await;
         state.insert("new".to_owned(), (noise(3 << 20).split_off(7), 8));
-        (0..3000).step_by(3).for_each(|n| change(&mut state, &format!("m/{n:04}"), |content| content[n / 2] ^= 1));
+        (0..3000).step_by(3).for_each(|n| change(&mut state, &format!("m/{n:04}"), |content| content[n % 1000] ^= 1));
     }
 }
 
