@@ -10,6 +10,7 @@ use super::{
     accounts::{Accounts, named_host},
     faulty::Observer,
     identity,
+    limit::{Gates, Limited, Limits},
     local::Local,
     pace::{Paced, Paces, Rates},
     probe,
@@ -32,6 +33,8 @@ pub struct StoreSettings {
     pub allow: AllowList,
     /// How many bytes a second may go and come.
     pub rates: Rates,
+    /// How much is done in one store at a time.
+    pub limits: Limits,
 }
 
 /// Makes a [`Storage`] of what a request or the configuration describes. Cheap to clone.
@@ -42,6 +45,7 @@ pub struct Stores {
     clock: Clock,
     shares: Shares,
     paces: Arc<Paces>,
+    gates: Arc<Gates>,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -190,7 +194,8 @@ impl Stores {
         let accounts = Accounts::new(Arc::clone(&settings), clock.clone()).into();
         let shares = Shares::of(&settings.smb);
         let paces = Paces::new(settings.rates).into();
-        Self { settings, accounts, clock, shares, paces, observer: None }
+        let gates = Gates::new(settings.limits).into();
+        Self { settings, accounts, clock, shares, paces, gates, observer: None }
     }
 
     /// The same, but every store that it opens asks `observer` around every call. For tests.
@@ -246,7 +251,9 @@ impl Stores {
                 Storage::over(self.accounts.open_secret(source_location, container)?)
             }
         };
-        let storage = Storage::over(Paced::new(storage.backend, self.paces.of(self.identity(spec)?)));
+        let id = self.identity(spec)?;
+        let limited = Limited::new(storage.backend, self.gates.of(id.clone()));
+        let storage = Storage::over(Paced::new(Arc::new(limited), self.paces.of(id)));
         Ok(match &self.observer {
             Some(observer) => storage.observed(Arc::clone(observer)),
             None => storage,

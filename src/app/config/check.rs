@@ -50,6 +50,7 @@ pub(super) fn settings(file: &Root, base: &Path, overrides: Overrides) -> Result
             azure: stores::azure(&file.storage, base)?,
             allow: stores::allow(&file.storage)?,
             rates: stores::rates(&file.storage),
+            limits: stores::limits(&file.storage),
             ..file_share
         },
         data_dir,

@@ -10,9 +10,10 @@ use std::{
 use super::{Overrides, load, schema};
 use crate::{
     app::settings::{Settings, SourceSettings},
-    domain::{Credentials, FileShare, KeyRange, PartitionKind, Secret, ServiceKind, StorageSpec},
+    clock::Clock,
+    domain::{AzureBlob, Credentials, FileShare, KeyRange, PartitionKind, Secret, ServiceKind, StorageSpec},
     ledger::KeyFile,
-    storage::SmbSettings,
+    storage::{SmbSettings, Stores},
 };
 
 /// A directory with the given configuration and the directories `a` to `d` beside it.
@@ -268,5 +269,59 @@ fn the_document_explains_every_key() {
     for key in tables.filter_map(|table| table["properties"].as_object()).flat_map(|keys| keys.keys()) {
         let explained = DOCUMENT.contains(&format!("`{key}`")) || key == "directory";
         assert!(explained, "docs/CONFIGURATION.md says nothing of `{key}`");
+    }
+}
+
+#[test]
+fn hosts_that_are_listed_or_named_in_the_file_itself_may_be_named_by_requests() {
+    let own = "[storage]\nallow = ['*.own.example', '10.0.0.0/8']\nmax_bytes_per_second = 5\nmax_requests_per_store = 7\n\
+               max_bytes_per_second_per_store = 3\nmax_bytes_in_flight_per_store = 9\nlowercase_containers = true\n\
+               [backup_storage]\nstorage_kind = 'AzureBlobStore'\ncontainer_name = 'Backups'\n\
+               connection_string = 'BlobEndpoint=https://mentioned.example;SharedAccessSignature=sv=1'\n";
+    let (_directory, settings) = settings(own);
+    let stores = settings.file_share;
+    assert_eq!((stores.rates.node.map(u64::from), stores.rates.store.map(u64::from)), (Some(5), Some(3)));
+    assert_eq!((stores.limits.calls.map(u32::from), stores.limits.bytes.map(u64::from)), (Some(7), Some(9)));
+    let stores = Stores::new(stores, Clock::system());
+    let check = |host: &str| {
+        let connection_string = Secret::new(format!("BlobEndpoint=https://{host};SharedAccessSignature=sv=1"));
+        stores.check(&StorageSpec::AzureBlob(AzureBlob { connection_string, container: "Backups".to_owned() })).is_ok()
+    };
+    for (host, allowed) in [
+        ("a.own.example", true),
+        ("10.1.2.3", true),
+        ("mentioned.example", true),
+        ("acc.blob.core.windows.net", false),
+        ("127.0.0.1", false),
+    ] {
+        assert_eq!(check(host), allowed, "{host}");
+    }
+}
+
+#[test]
+fn kinds_that_need_no_secret_are_read_and_what_is_wrong_is_placed() {
+    let identity = "storage_kind = 'ManagedIdentityAzureBlobStore', container_name = 'con', managed_identity_type = 'VMSS', \
+                    managed_identity_client_id = 'id', blob_service_uri = 'https://own.example'";
+    let StorageSpec::ManagedIdentity(read) = storage(identity) else { panic!("another kind") };
+    assert_eq!((read.client_id.as_deref(), read.blob_service.as_str()), (Some("id"), "https://own.example"));
+    for (wrong, words) in [
+        ("[storage]\nallow = ['a b']", "must be a host name"),
+        ("[storage]\nca_files = ['a']", "cannot be read"),
+        ("[storage]\nca_files = ['node.toml']", "holds no certificate"),
+        ("[storage.dsms]\nclient_certificate_file = 'node.toml'", "cannot be used"),
+        ("[storage.managed_identity]\nmachine_endpoint = 'x'", "must be an http or https URL"),
+        (
+            "[backup_storage]\nstorage_kind = 'DsmsAzureBlobStore'\ncontainer_name = 'con'\nstorage_credentials_source_location = 'https://x/y'",
+            "[storage.dsms] allow",
+        ),
+        (
+            "[backup_storage]\nstorage_kind = 'AzureBlobStore'\ncontainer_name = 'con'\nconnection_string = 'BlobEndpoint=https://169.254.169.254;SharedAccessSignature=sv=1'",
+            "metadata service",
+        ),
+        ("[backup_storage]\nstorage_kind = 'AzureBlobStore'\nblob_service_uri = 'https://x'", "has no such key"),
+    ] {
+        let directory = directory(wrong);
+        let refused = load(&directory.path().join("node.toml"), Overrides::default()).unwrap_err().to_string();
+        assert!(refused.contains(words), "{refused}");
     }
 }

@@ -142,6 +142,10 @@ pub(super) struct Stores {
     pub(super) max_bytes_per_second: Option<NonZeroU64>,
     /// The same for each store. Default: as many as go.
     pub(super) max_bytes_per_second_per_store: Option<NonZeroU64>,
+    /// How many calls may be made to one store at a time. Default: as many as there are.
+    pub(super) max_requests_per_store: Option<NonZeroU32>,
+    /// How many bytes the calls to one store may carry at a time; one alone may carry more. Default: as many as there are.
+    pub(super) max_bytes_in_flight_per_store: Option<NonZeroU64>,
     /// Whether capital letters in the name of a container, which Azure refuses, are lowered. Default: false, they are refused.
     #[serde(default)]
     pub(super) lowercase_containers: bool,

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     domain::{Secret, words},
     storage::{
-        AllowList, AzureSettings, Certificates, ClientCertificate, HostPattern, IdentityHost, IdentitySettings, Rates,
-        SecretsSettings,
+        AllowList, AzureSettings, Certificates, ClientCertificate, HostPattern, IdentityHost, IdentitySettings, Limits,
+        Rates, SecretsSettings,
     },
 };
 
@@ -30,6 +30,10 @@ pub(super) fn azure(written: &file::Stores, base: &Path) -> Result<AzureSettings
 
 pub(super) fn rates(written: &file::Stores) -> Rates {
     Rates { node: written.max_bytes_per_second, store: written.max_bytes_per_second_per_store }
+}
+
+pub(super) fn limits(written: &file::Stores) -> Limits {
+    Limits { calls: written.max_requests_per_store, bytes: written.max_bytes_in_flight_per_store }
 }
 
 /// The usual hosts unless others are listed.
