@@ -25,7 +25,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("archive", 2, &["storage", "chain", "job", "clock"]),
     ("retention", 3, &["archive", "ledger", "policy", "chain", "clock"]),
     ("engine", 3, &["archive", "source", "ledger", "policy", "chain", "job", "clock"]),
-    ("ops", 3, &["ledger", "archive", "policy", "retention", "job", "clock"]),
+    ("ops", 3, &["ledger", "archive", "chain", "policy", "retention", "job", "clock"]),
     ("reconcile", 4, &["engine", "retention", "ledger", "archive", "policy", "chain", "job", "clock"]),
     ("api", 4, &["ops", "clock"]),
     ("client", 4, &["clock"]),

@@ -198,8 +198,8 @@ impl Catalog {
         ruled_out: &[Location],
         is_filled: bool,
     ) -> Result<Option<Metadata>, CatalogError> {
-        let shelf = self.shelf(self.identity(spec)?, spec, None, is_filled).await?;
-        listing::latest_restorable(&shelf, &self.cache, scope, ruled_out).await.map_err(CatalogError::or_gone)
+        let store = self.shelf(self.identity(spec)?, spec, None, is_filled).await?;
+        listing::latest_restorable(&store, &self.cache, scope, ruled_out).await.map_err(CatalogError::or_gone)
     }
 
     /// The data in a scope beside which no commit record lies and whose name has an earlier time than `before`: what a

@@ -65,7 +65,7 @@ impl Archive {
         let mut comparison = Comparison { checked: Checked::default(), location: self.point().location.clone() };
         match self.manifest.items() {
             Ok(items) => comparison.run(items.filter_map(only_entry), walk)?,
-            Err(error) => comparison.unreadable(error),
+            Err(error) => comparison.unreadable(&error),
         }
         Ok(comparison.checked)
     }
@@ -204,7 +204,7 @@ impl Comparison {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    self.unreadable(error);
+                    self.unreadable(&error);
                     return Ok(());
                 }
             };
@@ -245,9 +245,9 @@ impl Comparison {
         self.checked.find(Finding { backup, file, offset: None, why: why.to_owned() });
     }
 
-    fn unreadable(&mut self, source: ManifestError) {
+    fn unreadable(&mut self, source: &ManifestError) {
         let backup = self.location.clone();
-        self.checked.find(Finding { backup, file: None, offset: None, why: words(&source) });
+        self.checked.find(Finding { backup, file: None, offset: None, why: words(source) });
     }
 }
 

@@ -78,7 +78,7 @@ pub(crate) async fn come_and_go(stores: Stores, spec: &StorageSpec) {
     let faults = stubborn();
     let catalog = Catalog::new(stores.observed(faults.clone()));
     let listed = async || {
-        let wanted = Wanted { spec: spec.clone(), partitions: None };
+        let wanted = Wanted { spec: spec.clone(), partitions: None, is_filled: false };
         catalog.list_in(&[wanted], &scope(), &Filter::default()).await.unwrap()
     };
     assert!(listed().await.items.is_empty());

@@ -291,7 +291,9 @@ impl Check<'_> {
     ) -> Result<Option<StorageSpec>, Fault> {
         let Some(written) = written else { return Ok(outer.cloned()) };
         let spec = storage::spec(self.base, &self.stores, written)?;
-        Stores::host(&spec).iter().for_each(|host| self.settings.file_share.allow.mention(host));
+        if let Some(host) = Stores::host(&spec) {
+            self.settings.file_share.allow.mention(&host);
+        }
         Ok(Some(spec))
     }
 }

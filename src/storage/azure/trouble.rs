@@ -44,7 +44,7 @@ impl Trouble {
     /// By the innermost cause, which names no URL.
     pub(super) fn unanswered(error: &(dyn Error + 'static)) -> Self {
         let detail = deepest(error).to_string();
-        if chain(error).any(|error| error.is::<ForbiddenAddress>()) {
+        if chain(error).any(<dyn Error>::is::<ForbiddenAddress>) {
             return Self::Forbidden { detail };
         }
         // As rustls begins all that it says of certificates.

@@ -201,14 +201,14 @@ impl OpenFile for FakeFile {
     }
 }
 
-fn credentials(password: &str) -> Option<Credentials> {
-    Some(Credentials { user: "u".to_owned(), password: Secret::new(password) })
+fn credentials(password: &str) -> Credentials {
+    Credentials { user: "u".to_owned(), password: Secret::new(password) }
 }
 
 fn store(server: &Arc<Server>, primary: &str) -> Storage {
-    let settings = SmbSettings { patience: Duration::from_secs(60), ..SmbSettings::default() };
+    let settings = SmbSettings { patience: Duration::from_mins(1), ..SmbSettings::default() };
     let address = Address::of(&["localhost", "share"], &settings).unwrap();
-    let share = FileShare { path: "a share".into(), primary: credentials(primary), secondary: credentials("right") };
+    let share = FileShare { path: "a share".into(), primary: Some(credentials(primary)), secondary: Some(credentials("right")) };
     let shares = Shares::new(Arc::new(FakeClient(Arc::clone(server))), settings.idle);
     Storage::over(Smb::new(&share, address, shares, &settings, Clock::system()))
 }
