@@ -66,6 +66,11 @@ pub(super) fn unc_parts(path: &str) -> Option<Vec<&str>> {
     Some(parts)
 }
 
+/// The host of a UNC path.
+pub(super) fn host(path: &str) -> Option<String> {
+    unc_parts(path)?.first().map(|host| (*host).to_owned())
+}
+
 /// The longest mapped prefix wins; case does not matter, whole names do.
 fn mounted(parts: &[&str], settings: &StoreSettings) -> Option<Place> {
     let mounts = settings.mounts.iter().filter_map(|(prefix, base)| Some((unc_parts(prefix)?, base)));

@@ -8,6 +8,7 @@ use crate::{
 use super::{
     AllowList, AzureSettings, ConnectionStringError, ProbeError, Storage,
     accounts::{Accounts, named_host},
+    allow::Forbidden,
     faulty::Observer,
     identity,
     limit::{Gates, Limited, Limits},
@@ -117,9 +118,17 @@ pub enum SpecError {
     },
     /// A UNC path of a share that is not mounted here, as far as the configuration says.
     #[error(
-        "the UNC path '{path}' is not mapped to a local directory in the table [file_share.mounts], and its host may not be reached over SMB: mount the share and add its prefix there, or name the host in [file_share.smb.ports]"
+        "the UNC path '{path}' is not mapped to a local directory: mount the share and add its prefix to the table [file_share.mounts], or give a path of the form \\\\host\\share and let [file_share.smb] be enabled"
     )]
     NotMapped {
+        /// As given.
+        path: String,
+    },
+    /// A share that would be reached over SMB, on a host that the operator does not mean.
+    #[error(
+        "the UNC path '{path}' is not mapped to a local directory in the table [file_share.mounts], and its host may not be named by requests: the settings [storage] allow and [file_share.smb.ports] list those that may"
+    )]
+    ShareNotAllowed {
         /// As given.
         path: String,
     },
@@ -177,6 +186,7 @@ impl SpecError {
             | Self::OutsideRoots { .. }
             | Self::LinkedOut { .. }
             | Self::NotMapped { .. }
+            | Self::ShareNotAllowed { .. }
             | Self::NoUser { .. }
             | Self::Unreadable { .. } => Some("Path"),
             Self::Container { .. } => Some("ContainerName"),
@@ -215,13 +225,17 @@ impl Stores {
         match spec {
             StorageSpec::AzureBlob(blob) => self.accounts.allow_blob(blob),
             StorageSpec::ManagedIdentity(spec) => self.accounts.allow_with_identity(spec),
-            StorageSpec::FileShare(_) | StorageSpec::DsmsAzureBlob { .. } => Ok(()),
+            StorageSpec::FileShare(share) => self.allow_share(share),
+            StorageSpec::DsmsAzureBlob { .. } => Ok(()),
         }
     }
 
     /// The host that `spec` names, if it names one that must be allowed.
     pub fn host(spec: &StorageSpec) -> Option<String> {
-        named_host(spec)
+        match spec {
+            StorageSpec::FileShare(share) => share::host(&share.path),
+            others => named_host(others),
+        }
     }
 
     /// Which place `spec` is. Goes by its words and the settings alone: contacts nothing, disks included, so that it stays
@@ -264,6 +278,14 @@ impl Stores {
     /// made, as the first backup would make it. Only dropping the future can leave the object.
     pub async fn probe(&self, storage: &Storage) -> Result<(), ProbeError> {
         probe::probe(storage, self.clock.uuid()).await
+    }
+
+    fn allow_share(&self, share: &FileShare) -> Result<(), SpecError> {
+        let Located::Share(address) = self.locate(share)? else { return Ok(()) };
+        address.allowed(&self.settings).map_err(|why| match why {
+            Forbidden::Unlisted => SpecError::ShareNotAllowed { path: share.path.clone() },
+            Forbidden::Always => SpecError::NeverAllowed { property: "Path", host: address.host().to_owned() },
+        })
     }
 
     fn open_share(&self, share: &FileShare) -> Result<Storage, SpecError> {

@@ -30,7 +30,7 @@ pub(super) fn spec(base: &Path, stores: &Stores, written: &At<BackupStorage>) ->
     };
     match stores.check(&spec) {
         // The operator allows what he writes here.
-        Ok(()) | Err(SpecError::NotAllowed { .. }) => Ok(spec),
+        Ok(()) | Err(SpecError::NotAllowed { .. } | SpecError::ShareNotAllowed { .. }) => Ok(spec),
         Err(error) => Err(Fault::new(blamed(written, &error), error.to_string())),
     }
 }

@@ -15,7 +15,7 @@ use super::{
     client::{Answer, Client, Link, PIECE, Target, Trouble},
     status::{Meaning, Status},
 };
-use crate::domain::Credentials;
+use crate::{domain::Credentials, storage::allow::is_never_allowed};
 use link::CrateLink;
 use room::{Closed, Inside, Room};
 use transport::Tcp;
@@ -148,6 +148,9 @@ async fn reach(target: &Target) -> Result<Tcp, Trouble> {
 }
 
 async fn reach_one(address: SocketAddr) -> io::Result<Tcp> {
+    if is_never_allowed(address.ip()) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "its address is one that no store may have"));
+    }
     timeout(CONNECT_TIMEOUT, Tcp::connect(address)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 

@@ -1,8 +1,11 @@
 //! Which share a UNC path means.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::domain::StoreId;
+use crate::{
+    domain::StoreId,
+    storage::{StoreSettings, allow::Forbidden},
+};
 
 /// Where Windows and everybody else listens.
 const USUAL_PORT: u16 = 445;
@@ -12,7 +15,7 @@ const USUAL_PORT: u16 = 445;
 pub struct SmbSettings {
     /// Whether a UNC path that no mount maps is reached over SMB.
     pub enabled: bool,
-    /// The hosts, in lower case, that may be reached besides this machine itself, each with its port.
+    /// Hosts, in lower case, that may be named besides those of the allow-list, each with its port.
     pub ports: BTreeMap<String, u16>,
     /// How long one answer of a server may take.
     pub answer_timeout: Duration,
@@ -35,13 +38,6 @@ impl Default for SmbSettings {
 }
 
 impl SmbSettings {
-    /// Whether the operator lets callers name `host`.
-    fn allows(&self, host: &str) -> bool {
-        let is_this_machine =
-            host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        is_this_machine || self.ports.contains_key(&host.to_lowercase())
-    }
-
     fn port(&self, host: &str) -> u16 {
         self.ports.get(&host.to_lowercase()).copied().unwrap_or(USUAL_PORT)
     }
@@ -58,16 +54,28 @@ pub(in crate::storage) struct Address {
 }
 
 impl Address {
-    /// Of the names in a UNC path; nothing if there are too few of them or the operator does not allow the host.
+    /// Of the names in a UNC path; nothing if there are too few of them or SMB is switched off.
     pub(in crate::storage) fn of(parts: &[&str], settings: &SmbSettings) -> Option<Self> {
         let [host, share, folders @ ..] = parts else { return None };
-        let address = Self {
+        settings.enabled.then(|| Self {
             host: (*host).to_owned(),
             port: settings.port(host),
             share: (*share).to_owned(),
             folder: folders.join("\\"),
-        };
-        (settings.enabled && settings.allows(host)).then_some(address)
+        })
+    }
+
+    /// Whether the operator lets callers name the host.
+    pub(in crate::storage) fn allowed(&self, settings: &StoreSettings) -> Result<(), Forbidden> {
+        let is_named = settings.smb.ports.contains_key(&self.host.to_lowercase());
+        settings
+            .allow
+            .check(&self.host)
+            .or_else(|why| if is_named && why == Forbidden::Unlisted { Ok(()) } else { Err(why) })
+    }
+
+    pub(in crate::storage) fn host(&self) -> &str {
+        &self.host
     }
 
     /// Servers do not tell capitals from small letters.

@@ -208,7 +208,8 @@ fn credentials(password: &str) -> Credentials {
 fn store(server: &Arc<Server>, primary: &str) -> Storage {
     let settings = SmbSettings { patience: Duration::from_mins(1), ..SmbSettings::default() };
     let address = Address::of(&["localhost", "share"], &settings).unwrap();
-    let share = FileShare { path: "a share".into(), primary: Some(credentials(primary)), secondary: Some(credentials("right")) };
+    let (primary, secondary) = (Some(credentials(primary)), Some(credentials("right")));
+    let share = FileShare { path: "a share".into(), primary, secondary };
     let shares = Shares::new(Arc::new(FakeClient(Arc::clone(server))), settings.idle);
     Storage::over(Smb::new(&share, address, shares, &settings, Clock::system()))
 }
