@@ -74,7 +74,7 @@ fn spec(url: &str, container: &str) -> StorageSpec {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_whose_credentials_a_server_hands_out_keeps_every_promise() {
     let world = World::new();
-    world.server.answer(200, world.whole());
+    world.server.answer(200, &world.whole());
     let token = tempfile::NamedTempFile::new().unwrap();
     fs::write(token.path(), "t0ken\n").unwrap();
     let stores = stores(SecretsSettings { bearer: Some(PathBuf::from(token.path())), ..world.settings() });
@@ -96,7 +96,7 @@ async fn every_form_of_the_answer_opens_the_account() {
     let key = json!({ "AccountName": ACCOUNT, "AccountKey": KEY, "BlobEndpoint": world.azurite.endpoint(), "ExpiresOn": end });
     let signed = world.signed(&account_sas("rwdlc", "2099-01-01T00:00:00Z"));
     for (number, answer) in [world.whole(), key, signed].iter().enumerate() {
-        world.server.answer(200, answer);
+        world.server.answer(200, &answer);
         let store = world.open(world.settings(), "forms");
         store.put_new(&format!("{number}"), Bytes::new()).await.unwrap();
         assert_eq!(store.list("").await.unwrap().len(), number + 1);
@@ -108,7 +108,7 @@ async fn what_is_refused_in_the_middle_of_an_upload_is_asked_for_anew_and_the_up
     let world = World::new();
     let end = Clock::system().now() + TimeDelta::seconds(6);
     let short = account_sas("rwdlc", &end.to_rfc3339_opts(SecondsFormat::Secs, true));
-    world.server.answer(200, world.signed(&short));
+    world.server.answer(200, &world.signed(&short));
     let store = world.open(world.settings(), "rotated");
     let mut writer = store.create("x").await.unwrap();
     writer.write(Bytes::from(vec![1; 9 << 20])).await.unwrap();
@@ -118,7 +118,7 @@ async fn what_is_refused_in_the_middle_of_an_upload_is_asked_for_anew_and_the_up
     let blob = AzureBlob { connection_string, container: "rotated".to_owned() };
     let with_short = stores(SecretsSettings::default()).open(&StorageSpec::AzureBlob(blob)).unwrap();
     while with_short.list("").await.is_ok() {}
-    world.server.answer(200, world.signed(&account_sas("rwdlc", "2099-01-01T00:00:00Z")));
+    world.server.answer(200, &world.signed(&account_sas("rwdlc", "2099-01-01T00:00:00Z")));
     writer.write(Bytes::from(vec![2; 30 << 20])).await.unwrap();
     writer.finish().await.unwrap();
     assert_eq!(store.size("x").await.unwrap(), 39 << 20);
@@ -145,7 +145,7 @@ async fn what_is_wrong_with_the_server_or_its_answer_is_said_without_showing_it(
         (200, ended, ErrorKind::AccessDenied, "have ended already"),
         (200, wrong_key, ErrorKind::AccessDenied, "the account key or SAS is refused"),
     ] {
-        world.server.answer(status, answer);
+        world.server.answer(status, &answer);
         let error = refusal(&world, world.settings()).await;
         assert!(error.kind() == kind && error.to_string().contains(words), "{error}");
         assert!(!format!("{error:?}").contains("s3cr3t") && !format!("{error:?}").contains(KEY), "{error:?}");
@@ -155,7 +155,7 @@ async fn what_is_wrong_with_the_server_or_its_answer_is_said_without_showing_it(
 #[tokio::test]
 async fn a_server_that_does_not_know_us_that_we_do_not_know_or_that_is_not_there_is_told_apart() {
     let world = World::new();
-    world.server.answer(200, world.whole());
+    world.server.answer(200, &world.whole());
     let unknown = refusal(&world, SecretsSettings { certificate: None, ..world.settings() }).await;
     assert!(unknown.to_string().contains("client_certificate_file"), "{unknown} {unknown:?}");
     let untrusted = refusal(&world, SecretsSettings { trusted: None, ..world.settings() }).await;

@@ -47,7 +47,7 @@ impl SecretsServer {
     }
 
     /// From now on.
-    pub(crate) fn answer(&self, status: u16, body: impl ToString) {
+    pub(crate) fn answer(&self, status: u16, body: &impl ToString) {
         *self.shared.answer.lock().unwrap() = (status, body.to_string());
     }
 
