@@ -82,7 +82,7 @@ impl Trouble {
 
     /// Other credentials may be accepted.
     pub(super) fn is_denial(&self) -> bool {
-        self.has_status(401) || self.has_status(403)
+        self.has_status(401) || self.has_status(403) || self.has_code(NO_PROOF)
     }
 
     pub(super) fn is_past_the_end(&self) -> bool {
@@ -111,6 +111,7 @@ impl Trouble {
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
             Self::Refused { code, .. } if code == "ContainerBeingDeleted" => ErrorKind::Unreachable,
+            Self::Refused { code, .. } if code == NO_PROOF => ErrorKind::AccessDenied,
             Self::Refused { status, .. } => kind_of(*status),
             Self::Lost { .. } | Self::Untrusted { .. } => ErrorKind::Unreachable,
             Self::Forbidden { .. } => ErrorKind::Invalid,
@@ -154,6 +155,9 @@ impl Trouble {
     }
 }
 
+/// Comes with 400 although it is about who asks.
+const NO_PROOF: &str = "InvalidAuthenticationInfo";
+
 /// What to do about a certificate that nobody vouches for.
 pub(super) const UNTRUSTED: &str =
     "its certificate is not trusted: give the certificate of its authority in the setting [storage] ca_files";
@@ -186,7 +190,7 @@ fn advice(status: u16, code: &str, container: &str, proof: Proof) -> String {
         (_, "ContainerNotFound") => return format!("container {container} does not exist"),
         (_, "ContainerBeingDeleted") => return format!("container {container} is being deleted; try again later"),
         (_, "AccountIsDisabled") => "the account is disabled",
-        (401 | 403, _) => denial(code, proof),
+        (401 | 403, _) | (_, NO_PROOF) => denial(code, proof),
         (404, _) => "it is not there",
         (409 | 412, _) => "that name is already taken",
         (408 | 429 | 500..=504, _) => "the service is busy or failing; try again later",
@@ -197,15 +201,13 @@ fn advice(status: u16, code: &str, container: &str, proof: Proof) -> String {
 
 fn denial(code: &str, proof: Proof) -> &'static str {
     match (code, proof) {
-        ("AuthenticationFailed" | "InvalidAuthenticationInfo", Proof::Identity) => {
+        ("AuthenticationFailed" | NO_PROOF, Proof::Identity) => {
             "the managed identity's token is refused: is the account in the tenant of the identity?"
         }
         ("AuthorizationPermissionMismatch" | "AuthorizationFailure", Proof::Identity) => {
             "the managed identity has no role that allows this: assign it Storage Blob Data Contributor on the account or container"
         }
-        ("AuthenticationFailed" | "InvalidAuthenticationInfo", Proof::KeyOrSignature) => {
-            "the account key or SAS is refused"
-        }
+        ("AuthenticationFailed" | NO_PROOF, Proof::KeyOrSignature) => "the account key or SAS is refused",
         (
             "AuthorizationPermissionMismatch" | "AuthorizationResourceTypeMismatch" | "AuthorizationServiceMismatch",
             _,

@@ -27,6 +27,7 @@ fn explained(trouble: Trouble, proof: Proof) -> StorageError {
 fn a_status_becomes_a_kind_and_words_to_act_on() {
     let table = [
         (403, "AuthenticationFailed", ErrorKind::AccessDenied, "the account key or SAS is refused"),
+        (400, "InvalidAuthenticationInfo", ErrorKind::AccessDenied, "the account key or SAS is refused"),
         (403, "AuthorizationPermissionMismatch", ErrorKind::AccessDenied, "the SAS does not allow this"),
         (403, "SomethingNew", ErrorKind::AccessDenied, "access is denied"),
         (401, "NoAuthenticationInformation", ErrorKind::AccessDenied, "access is denied"),

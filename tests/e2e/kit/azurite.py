@@ -95,6 +95,11 @@ class Azurite:
         client = self._client().get_container_client(container)
         return {blob.name: blob.size for blob in client.list_blobs()} if client.exists() else {}
 
+    def is_uploading(self, container: str) -> bool:
+        """Whether there are blocks that no commit has made a blob yet."""
+        client = self._client().get_container_client(container)
+        return any(blob.size == 0 for blob in client.list_blobs(include=["uncommittedblobs"]))
+
     def read(self, container: str, name: str) -> bytes:
         return self._client().get_blob_client(container, name).download_blob().readall()
 
