@@ -115,7 +115,7 @@ fn bounds_enums_and_formats_of_a_body_are_enforced() {
         (
             "/Schedule/ScheduleFrequencyType",
             json!("daily"),
-            "Schedule.ScheduleFrequencyType: \"daily\" is not one of Invalid, Daily, Weekly.",
+            "Schedule.ScheduleFrequencyType: \"daily\" is not one of Daily, Weekly.",
         ),
         (
             "/Schedule/RunTimes/0",

@@ -37,7 +37,7 @@ async fn verify(app: &TestApp, backup: &Value, level: i64) -> Value {
 }
 
 fn zip_of(app: &TestApp) -> std::path::PathBuf {
-    app.share("own").join(app.stored("own").into_iter().find(|name| name.ends_with(".zip")).unwrap())
+    app.share("own").join(app.stored("own").into_iter().find(|name| name.rsplit('.').next() == Some("zip")).unwrap())
 }
 
 /// Turns one byte of the file, counted from its start.

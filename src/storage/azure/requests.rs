@@ -29,6 +29,10 @@ use crate::clock::Clock;
 
 /// A question is given up after so long.
 const QUESTION: Patience = Patience { attempt: Duration::from_secs(20), whole: Duration::from_secs(20) };
+/// A record is small. One that is written ends a backup, so it outlasts a server that is silent for half a minute; a caller who
+/// tries a store out still hears within his minute that nobody is there.
+const RECORD: Patience = Patience { attempt: Duration::from_secs(20), whole: Duration::from_secs(45) };
+const LONGEST_RECORD: usize = 64 << 10;
 /// What a running job would fail by outlasts a server that is started anew.
 const WORK: Duration = Duration::from_mins(2);
 /// Bytes may be as slow as this, a second.
@@ -88,7 +92,8 @@ impl Requests {
     pub(super) async fn put(&self, key: &str, data: Bytes, attempt: &str) -> Result<(), Trouble> {
         let mut headers = first_of_its_name(attempt);
         headers.push(("x-ms-blob-type".to_owned(), "BlockBlob".to_owned()));
-        let (patience, body) = (for_work(data.len()), data.into());
+        let patience = if data.len() <= LONGEST_RECORD { RECORD } else { for_work(data.len()) };
+        let body = data.into();
         self.send(Request { headers, body, patience, ..Request::about(Method::PUT, Some(key)) }).await?;
         Ok(())
     }
@@ -125,7 +130,8 @@ impl Requests {
         // The service counts with signs.
         let last = (range.end - 1).min(i64::MAX.unsigned_abs());
         let headers = vec![(RANGE.to_string(), format!("bytes={}-{last}", range.start))];
-        let patience = for_work(usize::try_from(range.end - range.start).unwrap_or_default());
+        let length = usize::try_from(range.end - range.start).unwrap_or_default();
+        let patience = if length <= LONGEST_RECORD { QUESTION } else { for_work(length) };
         let request = Request { headers, patience, accept: partial, ..Request::about(Method::GET, Some(key)) };
         Ok(self.send(request).await?.into_body())
     }
