@@ -116,7 +116,7 @@ mod tests {
     use std::path::Path;
 
     use super::{Located, Place, locate};
-    use crate::storage::StoreSettings;
+    use crate::storage::{SmbSettings, StoreSettings};
 
     fn settings() -> StoreSettings {
         let mounts = [("\\\\MyShare\\backupshare", "/mnt/share"), ("//myshare/backupshare/Deep", "/mnt/deep")];
@@ -161,9 +161,12 @@ mod tests {
 
     #[test]
     fn a_share_that_is_not_mapped_is_refused_and_the_table_is_named() {
+        let smb = SmbSettings { enabled: false, ..SmbSettings::default() };
+        let settings = StoreSettings { smb, ..settings() };
         for path in ["\\\\other\\share", "\\\\myshare", "\\\\myshare\\backupshare2", "\\\\myshare\\backupshare\\..\\c$"]
         {
-            assert!(refusal(path).contains("[file_share.mounts]"), "{path}");
+            let refused = locate(path, &settings).unwrap_err().to_string();
+            assert!(refused.contains("[file_share.mounts]"), "{path}: {refused}");
         }
     }
 
