@@ -1,7 +1,7 @@
 //! The command line: what can be asked for.
 //!
 //! Some commands serve, some ask a service that runs (as [`crate::client`] does), some read a storage with no service at
-//! all. What the exit code then says is in [`exit`]; `docs/CLI.md` tells it to people.
+//! all. What the exit code then says is in `exit`; `docs/CLI.md` tells it to people.
 
 mod exit;
 mod extract;
