@@ -54,10 +54,25 @@ init() {
     sleep 0.1
   done
   sed -n 's/^fabric-backup listens on //p' "$HOME_DIR/out" >"$HOME_DIR/server"
+  chain
+}
+
+# Only a policy has chains. Its schedule is suspended, so that nothing runs but what is asked for.
+chain() {
+  SERVER=$(cat "$HOME_DIR/server")
+  send "BackupRestore/BackupPolicies/\$/Create" '{"Name": "bench", "AutoRestoreOnDataLoss": false, "MaxIncrementalBackups": 255,
+    "Schedule": {"ScheduleKind": "FrequencyBased", "Interval": "P15D"},
+    "Storage": {"StorageKind": "FileShare", "Path": "'"$REPO"'"}}'
+  send "Partitions/$SOURCE/\$/EnableBackup" '{"BackupPolicyName": "bench"}'
+  send "Partitions/$SOURCE/\$/SuspendBackup" ''
+}
+
+send() { # PATH BODY
+  curl -sSf -X POST -H 'Content-Type: application/json' -d "$2" "$SERVER/$1?api-version=6.4&Incremental=true&BackupTimeout=60&RestoreTimeout=60"
 }
 
 post() { # PARTITION OPERATION BODY
-  curl -sSf -X POST -H 'Content-Type: application/json' -d "$3" "$SERVER/Partitions/$1/\$/$2?api-version=6.4&$2Timeout=60"
+  send "Partitions/$1/\$/$2" "$3"
 }
 
 follow() { # PARTITION OPERATION: until the end, which must be Success
