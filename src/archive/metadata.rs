@@ -11,7 +11,7 @@ use super::wire::{Input, WireError, put_bytes};
 use crate::domain::{BackupPoint, Epoch, KeyRange, Location, Parent, PartitionKind, PolicyName};
 
 /// More than any real metadata file has; a larger one is not even fetched.
-pub(super) const LARGEST: u64 = 1 << 20;
+pub(super) const LARGEST: u64 = (64 << 10) - 1;
 
 /// The version of the format that this program writes, of zip and manifest together. It reads the ones before it too.
 pub const FORMAT_VERSION: i64 = 2;
