@@ -74,5 +74,5 @@ def test_every_operation_is_shown_under_its_tag(quickstart, browser):
     browser.get(f"{quickstart.address}/swagger-ui/")
     shown(browser, ".opblock")
     tags = [element.get_attribute("data-tag") for element in browser.find_elements(By.CSS_SELECTOR, ".opblock-tag")]
-    assert tags == ["Backup", "Restore", "Policies", "Applications", "Services", "Partitions", "Health", "Inventory"]
+    assert tags == ["Backup", "Restore", "Policies", "Applications", "Services", "Partitions", "Verification", "Health", "Inventory"]
     assert len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) == 40
