@@ -58,6 +58,8 @@ def test_backup_partition_is_executed_from_swagger_ui_and_answers_202(fresh_quic
     if partition.get_attribute("value") != hosted.ID:
         partition.clear()
         partition.send_keys(hosted.ID)
+    # One that is filled in would make of a second Execute the request before.
+    assert shown(browser, f"{operation} tr[data-param-name='Idempotency-Key'] input").get_attribute("value") == ""
     click(browser, f"{operation} .execute")
 
     status = shown(browser, f"{operation} .live-responses-table tbody .response-col_status")
