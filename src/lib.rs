@@ -7,6 +7,7 @@ pub mod archive;
 pub mod chain;
 pub mod client;
 pub mod clock;
+pub mod disk;
 pub mod domain;
 pub mod engine;
 pub mod job;

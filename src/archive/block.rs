@@ -5,6 +5,8 @@
 
 use std::{fmt, io::Cursor};
 
+use crate::disk::Pages;
+
 const SMALLEST_LOG: u32 = 16;
 const LARGEST_LOG: u32 = 24;
 const MOST_BLOCKS: u64 = 1 << 20;
@@ -92,30 +94,32 @@ impl Compressor {
 /// Unpacks frames, one after another.
 pub(super) struct Decompressor {
     zstd: zstd::bulk::Decompressor<'static>,
-    plain: Vec<u8>,
+    plain: Pages,
+    most: usize,
 }
 
 impl Decompressor {
     pub(super) fn new(size: BlockSize) -> std::io::Result<Self> {
-        let plain = Vec::with_capacity(size.frame() as usize);
-        Ok(Self { zstd: zstd::bulk::Decompressor::new()?, plain })
+        let most = size.frame() as usize;
+        Ok(Self { zstd: zstd::bulk::Decompressor::new()?, plain: Pages::with_capacity(most), most })
     }
 
     /// Unpacks a frame; more than the room it may have is an error.
     pub(super) fn decompress(&mut self, frame: &[u8]) -> std::io::Result<()> {
         self.plain.clear();
-        self.zstd.decompress_to_buffer(frame, &mut self.plain).map(|_| ())
+        let len = self.zstd.decompress_to_buffer(frame, &mut self.plain.end())?;
+        if len <= self.most { Ok(()) } else { Err(std::io::ErrorKind::InvalidData.into()) }
     }
 
     /// The frame unpacked last.
     pub(super) fn plain(&self) -> &[u8] {
-        &self.plain
+        self.plain.bytes()
     }
 
     /// The block at `place` of the frame unpacked last, if it is all there and its hash is this one.
     pub(super) fn block(&self, place: u32, len: u32, hash: BlockHash) -> Option<&[u8]> {
         let start = place as usize;
-        let block = self.plain.get(start..start.checked_add(len as usize)?)?;
+        let block = self.plain().get(start..start.checked_add(len as usize)?)?;
         (BlockHash::of(block) == hash).then_some(block)
     }
 }
@@ -145,8 +149,10 @@ mod tests {
         assert_eq!(unpack.block(0, size.frame(), BlockHash::of(&plain)), Some(plain.as_slice()));
         assert_eq!(unpack.block(0, 5, BlockHash::of(b"other")), None);
         assert_eq!(unpack.block(size.frame(), 1, BlockHash::of(&[7])), None);
-        let bomb = zstd::bulk::compress(&vec![0; size.frame() as usize + 1], 1).unwrap();
-        assert!(unpack.decompress(&bomb).is_err());
+        for more in [1, 100, 10_000] {
+            let bomb = zstd::bulk::compress(&vec![0; size.frame() as usize + more], 1).unwrap();
+            assert!(unpack.decompress(&bomb).is_err());
+        }
         assert!(unpack.decompress(b"no frame").is_err());
     }
 

@@ -3,7 +3,7 @@
 //! Owns the way from storage to sink, not what the sink does. A byte reaches the sink only after the hash of its block was
 //! right; holes are not written. Three stages, each waiting for the next: one thread reads the manifest, announces the
 //! entries to the sink and plans (`feed`, `windows`); windows are fetched beside each other, in no order; each is unpacked,
-//! verified and written by one of as many threads as there are cores (`unpack`). A window with everything that it gives is
+//! verified and written by one of a few more threads than there are cores (`unpack`). A window with everything that it gives is
 //! one hand-over, so that many small files cost few. What is held at once is bounded by [`HELD`] and does not grow with
 //! the backup or its chain.
 //!
@@ -44,6 +44,8 @@ use feed::Feed;
 const AHEAD: u64 = 4;
 /// More threads than this wait for the storage.
 const MOST_THREADS: u64 = 8;
+/// How many threads there are besides one a core: some wait for the sink's disk.
+const WAITING: u64 = 2;
 /// How many bytes of windows, and as many of unpacked frames, are held at once, but always those of one.
 const HELD: u64 = 48 << 20;
 
@@ -248,10 +250,10 @@ impl Job {
         moved.buffer_unordered(usize::try_from(held).unwrap_or(1)).try_collect().await
     }
 
-    /// As many as there are cores, and room for what they unpack.
+    /// As many as keep the cores busy, and there is room for what they unpack.
     fn threads(&self) -> u64 {
         let cores = available_parallelism().map_or(1, NonZero::get) as u64;
-        cores.min(MOST_THREADS).min(HELD / u64::from(self.block_size.frame())).max(1)
+        (cores + WAITING).min(MOST_THREADS).min(HELD / u64::from(self.block_size.frame())).max(1)
     }
 
     async fn move_one<F: SinkFile>(

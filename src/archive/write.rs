@@ -24,6 +24,7 @@ use super::{
     timing::Timer,
 };
 use crate::{
+    disk::Pages,
     domain::{BackupPoint, Location, PolicyName},
     job::{Meter, Stage},
     storage::{ErrorKind, ObjectWriter, Storage, StorageError},
@@ -259,41 +260,47 @@ async fn take_back(storage: &Storage, key: &str) -> bool {
 /// done with is filled again.
 pub struct Upload {
     pieces: mpsc::Sender<Bytes>,
-    gathered: Vec<u8>,
-    spare: std_mpsc::Receiver<Vec<u8>>,
-    back: std_mpsc::Sender<Vec<u8>>,
+    gathered: Pages,
+    spare: std_mpsc::Receiver<Pages>,
+    back: std_mpsc::Sender<Pages>,
 }
 
 /// Bytes on their way to the storage. Their memory goes back to the upload.
 struct Piece {
-    bytes: Vec<u8>,
-    back: std_mpsc::Sender<Vec<u8>>,
+    pages: Pages,
+    back: std_mpsc::Sender<Pages>,
 }
 
 impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.pages.bytes()
     }
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
         // After the last piece nobody wants it.
-        let _ = self.back.send(std::mem::take(&mut self.bytes));
+        let _ = self.back.send(std::mem::take(&mut self.pages));
     }
 }
 
 impl Upload {
     fn channel() -> (Self, mpsc::Receiver<Bytes>) {
         let ((pieces, receiver), (back, spare)) = (mpsc::channel(1), std_mpsc::channel());
-        (Self { pieces, gathered: Vec::new(), spare, back }, receiver)
+        (Self { pieces, gathered: Pages::default(), spare, back }, receiver)
+    }
+
+    /// How many bytes there is room for, at least one.
+    fn room(&mut self) -> usize {
+        if self.gathered.bytes().is_empty() {
+            self.gathered = self.spare.try_recv().unwrap_or_else(|_| Pages::with_capacity(PIECE));
+            self.gathered.clear();
+        }
+        PIECE - self.gathered.bytes().len()
     }
 
     fn pass_on(&mut self) -> io::Result<()> {
-        let mut next = self.spare.try_recv().unwrap_or_default();
-        next.clear();
-        let bytes = std::mem::replace(&mut self.gathered, next);
-        let piece = Piece { bytes, back: self.back.clone() };
+        let piece = Piece { pages: std::mem::take(&mut self.gathered), back: self.back.clone() };
         self.pieces.blocking_send(Bytes::from_owner(piece)).map_err(|_| given_up())
     }
 }
@@ -303,12 +310,9 @@ impl Write for Upload {
         if self.pieces.is_closed() {
             return Err(given_up());
         }
-        if self.gathered.is_empty() {
-            self.gathered.reserve_exact(PIECE);
-        }
-        let len = bytes.len().min(PIECE - self.gathered.len());
-        self.gathered.extend_from_slice(&bytes[..len]);
-        if self.gathered.len() == PIECE {
+        let len = bytes.len().min(self.room());
+        self.gathered.extend(&bytes[..len]);
+        if self.gathered.bytes().len() == PIECE {
             self.pass_on()?;
         }
         Ok(len)
@@ -316,7 +320,7 @@ impl Write for Upload {
 
     /// Passes on what is left; the packer calls this once, at the end.
     fn flush(&mut self) -> io::Result<()> {
-        if self.gathered.is_empty() { Ok(()) } else { self.pass_on() }
+        if self.gathered.bytes().is_empty() { Ok(()) } else { self.pass_on() }
     }
 }
 

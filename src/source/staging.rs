@@ -15,11 +15,7 @@
 use std::{
     fs::File,
     mem,
-    num::NonZeroU64,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::FileExt,
-    },
+    os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -29,15 +25,18 @@ use std::{
 
 use rustix::{
     fs::{
-        Advice, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fadvise, fchmod,
-        fchown, fstat, ftruncate, futimens, mkdirat, openat, symlinkat, syncfs, utimensat,
+        AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown, fstat,
+        ftruncate, futimens, mkdirat, openat, symlinkat, syncfs, utimensat,
     },
     io::Errno,
     process::geteuid,
 };
 use uuid::Uuid;
 
-use crate::domain::{Entry, EntryKind};
+use crate::{
+    disk::Output,
+    domain::{Entry, EntryKind},
+};
 
 use super::{
     SourceError,
@@ -305,11 +304,8 @@ pub struct FileSink {
 #[derive(Debug, Default)]
 struct Made {
     is_there: bool,
-    file: Option<Arc<File>>,
+    file: Option<Arc<Output>>,
 }
-
-/// So many bytes of a file are flushed at once while it grows.
-const STRIDE: u64 = 8 << 20;
 
 impl FileSink {
     /// Writes where it belongs. In any order, each byte at most once: what is zero, or never written, becomes a hole.
@@ -321,18 +317,9 @@ impl FileSink {
         if is_zero(data) {
             return Ok(());
         }
-        let written = self.file()?.write_all_at(data, offset);
+        let written = self.file()?.write_at(data, offset);
         written.map_err(|error| SourceError::io("writing", self.entry.path.as_str(), error))?;
         self.reach.fetch_max(end, Ordering::Relaxed);
-        if end / STRIDE > offset / STRIDE {
-            self.begin_flushing(end / STRIDE * STRIDE - STRIDE)?;
-        }
-        Ok(())
-    }
-
-    /// A hint: the disk begins with a stride of the file now, and the sync at the end has less to wait for.
-    fn begin_flushing(&self, start: u64) -> Result<(), SourceError> {
-        let _ = fadvise(self.file()?, start, NonZeroU64::new(STRIDE), Advice::DontNeed);
         Ok(())
     }
 
@@ -347,9 +334,9 @@ impl FileSink {
         let finish = || {
             // Where the last byte was written this would change nothing, and cost a file system more than the write.
             if self.reach.load(Ordering::Relaxed) < self.len {
-                ftruncate(&file, self.len)?;
+                ftruncate(file.file(), self.len)?;
             }
-            Attributes::of(&self.entry).give(&file, self.owner)
+            Attributes::of(&self.entry).give(file.file(), self.owner)
         };
         finish().map_err(|errno: Errno| SourceError::io("finishing", self.entry.path.as_str(), errno))?;
         self.unfinished.fetch_sub(1, Ordering::Relaxed);
@@ -357,12 +344,12 @@ impl FileSink {
     }
 
     /// The open file, made if it is not there yet.
-    fn file(&self) -> Result<Arc<File>, SourceError> {
+    fn file(&self) -> Result<Arc<Output>, SourceError> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = &made.file {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(if made.is_there { self.open() } else { self.make() }?);
+        let file = Arc::new(Output::new(if made.is_there { self.open() } else { self.make() }?));
         *made = Made { is_there: true, file: Some(Arc::clone(&file)) };
         Ok(file)
     }

@@ -10,7 +10,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read},
     ops::Range,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
-use rustix::fs::OFlags;
+use rustix::{buffer::spare_capacity, fs::OFlags, io::pread};
 
 use crate::clock::Clock;
 
@@ -124,8 +124,14 @@ impl Directory {
         let file = self.open(key)?;
         let end = range.end.min(file.metadata()?.len());
         let len = usize::try_from(end.saturating_sub(range.start)).map_err(io::Error::other)?;
-        let mut data = vec![0; len];
-        file.read_exact_at(&mut data, range.start)?;
+        let mut data = Vec::with_capacity(len);
+        while data.len() < len {
+            let next = range.start + data.len() as u64;
+            if pread(&file, spare_capacity(&mut data), next)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        data.truncate(len);
         Ok(data.into())
     }
 

@@ -1,23 +1,25 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Seek, Write},
-    num::NonZeroU64,
+    io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use rustix::{
-    fs::{Advice, CWD, RenameFlags, fadvise, renameat_with},
+    fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Answer, Directory, StorageError, UNFINISHED, Upload, finished, refuse_links};
-use crate::storage::key;
+use crate::{disk::Output, storage::key};
 
 /// A file that nobody has written to for so long belongs to a process that died.
 const ABANDONED: TimeDelta = TimeDelta::days(1);
@@ -28,7 +30,9 @@ pub(super) struct Unfinished {
     key: String,
     target: PathBuf,
     temporary: PathBuf,
-    file: File,
+    output: Output,
+    /// How long it is.
+    len: AtomicU64,
 }
 
 impl Unfinished {
@@ -39,7 +43,8 @@ impl Unfinished {
         directory.make(parent)?;
         refuse_links(parent)?;
         let (temporary, file) = directory.fresh_file(parent, &unfinished_of(&target))?;
-        Ok(Self { directory: Arc::clone(directory), key: key.to_owned(), target, temporary, file })
+        let (directory, key) = (Arc::clone(directory), key.to_owned());
+        Ok(Self { directory, key, target, temporary, output: Output::new(file), len: AtomicU64::new(0) })
     }
 
     /// Removes what writers that died left beside it.
@@ -59,17 +64,15 @@ impl Unfinished {
         self.target.parent().unwrap_or(&self.directory.path)
     }
 
+    /// From one thread at a time.
     pub(super) fn append(&self, data: &[u8]) -> io::Result<()> {
-        (&self.file).write_all(data)?;
-        // A hint: the disk begins with it now, and the sync at the end has less to wait for.
-        let (start, len) = ((&self.file).stream_position()? - data.len() as u64, NonZeroU64::new(data.len() as u64));
-        let _ = fadvise(&self.file, start, len, Advice::DontNeed);
-        Ok(())
+        let start = self.len.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.output.write_at(data, start)
     }
 
     /// Makes it an object, durably.
     pub(super) fn finish(&self) -> io::Result<()> {
-        self.file.sync_all()?;
+        self.output.file().sync_all()?;
         rename_new(&self.temporary, &self.target)?;
         sync(self.parent())
     }
