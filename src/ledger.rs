@@ -22,6 +22,7 @@ mod retention;
 #[path = "ledger/samples_tests.rs"]
 mod samples;
 mod sealed;
+mod together;
 
 use std::{path::Path, sync::Arc};
 

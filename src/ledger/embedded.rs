@@ -1,6 +1,7 @@
 //! The embedded store: redb, one file, every commit on disk before it is acknowledged.
 
 use std::{
+    error::Error,
     fs::OpenOptions,
     ops::Bound,
     os::unix::fs::OpenOptionsExt,
@@ -9,15 +10,20 @@ use std::{
 };
 
 use redb::{
-    Database, ReadableDatabase, ReadableTable, TableDefinition,
+    Database, ReadableDatabase, ReadableTable, Table, TableDefinition,
     backends::{FileBackend, InMemoryBackend},
 };
 
-use super::{Becomes, Change, KeyValue, LedgerError, Revision, Versioned};
+use super::{
+    Becomes, Change, KeyValue, LedgerError, Revision, Versioned,
+    together::{Outcome, Together},
+};
 
 const RECORDS: TableDefinition<&str, (u64, &[u8])> = TableDefinition::new("records");
 /// One row: the revision of the latest commit.
 const LATEST: TableDefinition<(), u64> = TableDefinition::new("latest");
+
+type Records<'t> = Table<'t, &'static str, (u64, &'static [u8])>;
 
 /// Records in one redb file, or in memory.
 ///
@@ -27,6 +33,7 @@ pub struct Embedded {
     open: Box<dyn Fn() -> Result<Database, redb::Error> + Send + Sync>,
     /// None while it could not be opened anew.
     database: Mutex<Option<Arc<Database>>>,
+    together: Together<Arc<redb::Error>>,
 }
 
 impl Embedded {
@@ -49,14 +56,14 @@ impl Embedded {
 
     fn over(open: impl Fn() -> Result<Database, redb::Error> + Send + Sync + 'static) -> Result<Self, redb::Error> {
         let database = prepared(open()?)?;
-        Ok(Self { open: Box::new(open), database: Mutex::new(Some(Arc::new(database))) })
+        Ok(Self { open: Box::new(open), database: Mutex::new(Some(Arc::new(database))), together: Together::new() })
     }
 
     /// Has the file hold little besides its records. For a store that was just opened: whoever reads would be in the way.
     pub(super) fn compact(&self) -> Result<(), LedgerError> {
         let mut current = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = current.as_mut().and_then(Arc::get_mut) else { return Ok(()) };
-        database.compact().map(drop).map_err(|error| failed("compact", "")(error.into()))
+        database.compact().map(drop).map_err(|error| failed::<redb::Error>("compact", "")(error.into()))
     }
 
     fn database(&self) -> Result<Arc<Database>, redb::Error> {
@@ -66,6 +73,14 @@ impl Embedded {
         }
         let database = Arc::new(prepared((self.open)()?)?);
         Ok(current.insert(database).clone())
+    }
+
+    fn commit_all(&self, commits: &[&[Change]]) -> Vec<Outcome<Arc<redb::Error>>> {
+        let told = |done: Result<(), String>| done.map_or_else(Outcome::Conflict, |()| Outcome::Done);
+        match self.run(|database| commit_all(database, commits)) {
+            Ok(done) => done.into_iter().map(told).collect(),
+            Err(error) => vec![Outcome::Failed(Arc::new(error)); commits.len()],
+        }
     }
 
     /// Runs `work`; if the database gave up after an earlier I/O error, once more on one that is opened anew. The file is
@@ -127,37 +142,62 @@ fn scan(
     Ok(found)
 }
 
-/// Makes all changes, or none: then the key of the first whose record does not have the revision that was seen. redb has
-/// one writer at a time, so no other write can come between the look and the change.
-fn replace(database: &Database, changes: &[Change]) -> Result<Result<(), String>, redb::Error> {
+/// Makes the changes of each commit, or none of them: then the key of the first whose record does not have the revision
+/// that was seen. redb has one writer at a time, so no other write can come between the look and the change.
+fn commit_all(database: &Database, commits: &[&[Change]]) -> Result<Vec<Result<(), String>>, redb::Error> {
     let write = database.begin_write()?;
-    {
+    let done = {
         let (mut records, mut latest) = (write.open_table(RECORDS)?, write.open_table(LATEST)?);
-        let revision = latest.get(())?.map_or(0, |latest| latest.value()) + 1;
+        let mut revision = latest.get(())?.map_or(0, |latest| latest.value());
+        let mut done = Vec::with_capacity(commits.len());
+        for changes in commits {
+            let stale = first_stale(&records, changes)?;
+            if stale.is_none() {
+                revision += 1;
+                changes.iter().try_for_each(|change| make(&mut records, change, revision))?;
+            }
+            done.push(stale.map_or(Ok(()), Err));
+        }
         latest.insert((), revision)?;
-        for Change { key, seen, becomes } in changes {
-            if records.get(key.as_str())?.map_or(0, |record| record.value().0) != *seen {
-                return Ok(Err(key.clone()));
-            }
-            match becomes {
-                Becomes::Value(value) => drop(records.insert(key.as_str(), (revision, value.as_slice()))?),
-                Becomes::Gone => drop(records.remove(key.as_str())?),
-                Becomes::Same => {}
-            }
+        done
+    };
+    if done.iter().any(Result::is_ok) {
+        write.commit()?;
+    }
+    Ok(done)
+}
+
+fn first_stale(records: &Records<'_>, changes: &[Change]) -> Result<Option<String>, redb::Error> {
+    for Change { key, seen, .. } in changes {
+        if records.get(key.as_str())?.map_or(0, |record| record.value().0) != *seen {
+            return Ok(Some(key.clone()));
         }
     }
-    write.commit()?;
-    Ok(Ok(()))
+    Ok(None)
+}
+
+fn make(records: &mut Records<'_>, change: &Change, revision: Revision) -> Result<(), redb::Error> {
+    match &change.becomes {
+        Becomes::Value(value) => drop(records.insert(change.key.as_str(), (revision, value.as_slice()))?),
+        Becomes::Gone => drop(records.remove(change.key.as_str())?),
+        Becomes::Same => {}
+    }
+    Ok(())
 }
 
 fn versioned((revision, value): (u64, &[u8])) -> Versioned {
     Versioned { revision, value: value.to_vec() }
 }
 
-fn failed(operation: &'static str, key: &str) -> impl FnOnce(redb::Error) -> LedgerError {
+fn failed<E: Error + Send + Sync + 'static>(operation: &'static str, key: &str) -> impl FnOnce(E) -> LedgerError {
     let key = key.to_owned();
     move |source| LedgerError::Store { operation, key, source: source.into() }
 }
+
+/// The thread that had a commit died before it could tell what became of it.
+#[derive(Debug, thiserror::Error)]
+#[error("the write stopped unexpectedly; the log says where")]
+struct Stopped;
 
 impl KeyValue for Embedded {
     fn get(&self, key: &str) -> Result<Option<Versioned>, LedgerError> {
@@ -170,8 +210,12 @@ impl KeyValue for Embedded {
 
     fn commit(&self, changes: &[Change]) -> Result<(), LedgerError> {
         let key = changes.first().map_or("", |change| change.key.as_str());
-        let done = self.run(|database| replace(database, changes)).map_err(failed("write", key))?;
-        done.map_err(|key| LedgerError::Conflict { key })
+        match self.together.commit(changes, |commits| self.commit_all(commits)) {
+            Some(Outcome::Done) => Ok(()),
+            Some(Outcome::Conflict(key)) => Err(LedgerError::Conflict { key }),
+            Some(Outcome::Failed(error)) => Err(failed("write", key)(error)),
+            None => Err(failed("write", key)(Stopped)),
+        }
     }
 }
 
@@ -268,6 +312,45 @@ mod tests {
         store.commit(&[change("k", 1, None)]).unwrap();
         put(&store, "k", 0, b"another").unwrap();
         assert!(matches!(put(&store, "k", 1, b"two"), Err(LedgerError::Conflict { .. })));
+    }
+
+    #[test]
+    fn commits_that_go_together_see_each_other_and_a_stale_one_takes_no_other_with_it() {
+        let store = Embedded::in_memory().unwrap();
+        let commits: [&[Change]; 4] = [
+            &[change("a", 0, Some(b"one"))],
+            &[change("b", 0, Some(b"half")), change("a", 0, Some(b"lost"))],
+            &[change("a", 1, Some(b"two"))],
+            &[change("c", 0, Some(b"new"))],
+        ];
+        let done = store.run(|database| super::commit_all(database, &commits)).unwrap();
+        assert_eq!(done, [Ok(()), Err("a".to_owned()), Ok(()), Ok(())]);
+        assert_eq!(keys(&store, "", None, usize::MAX), ["a", "c"]);
+        let found = ["a", "c"].map(|key| store.get(key).unwrap().unwrap());
+        assert_eq!(found.map(|found| (found.revision, found.value)), [(2, b"two".to_vec()), (3, b"new".to_vec())]);
+    }
+
+    #[test]
+    fn writers_beside_each_other_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Embedded::open(&dir.path().join("ledger.redb")).unwrap();
+        let count_up = || {
+            for _ in 0..25 {
+                while let Err(error) = {
+                    let found = store.get("k").unwrap();
+                    let (seen, count) = found.map_or((0, 0), |found| (found.revision, found.value[0]));
+                    put(&store, "k", seen, &[count + 1])
+                } {
+                    assert!(matches!(error, LedgerError::Conflict { .. }));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(count_up);
+            }
+        });
+        assert_eq!(store.get("k").unwrap().unwrap().value, [100]);
     }
 
     #[test]
