@@ -17,6 +17,7 @@ mod once;
 mod partition;
 mod policies;
 mod records;
+mod remembered;
 mod retention;
 #[cfg(test)]
 #[path = "ledger/samples_tests.rs"]
@@ -37,6 +38,7 @@ pub use key::{KeyError, KeyFile, SealKey};
 pub use once::{Once, Outcome};
 pub use partition::{PartitionRecord, Tried, Wrote};
 pub use policies::{Deletion, PolicyRecord};
+use remembered::Remembered;
 pub use retention::{Blocked, RetentionRecord};
 pub use sealed::Sealed;
 
@@ -152,6 +154,7 @@ pub struct Ledger {
     store: Arc<dyn KeyValue>,
     changes: watch::Sender<u64>,
     feeds: Feeds,
+    remembered: Remembered,
 }
 
 impl Ledger {
@@ -162,7 +165,12 @@ impl Ledger {
 
     /// A ledger over any store; tests put one that fails in between.
     pub fn over(store: impl KeyValue) -> Self {
-        Self { store: Arc::new(store), changes: watch::Sender::new(0), feeds: Feeds::default() }
+        Self {
+            store: Arc::new(store),
+            changes: watch::Sender::new(0),
+            feeds: Feeds::default(),
+            remembered: Remembered::default(),
+        }
     }
 
     /// Is marked changed after every write of this process. A wake-up, not a log: writes in a row show as one.

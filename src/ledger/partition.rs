@@ -2,7 +2,7 @@
 //!
 //! Both jobs are in one record so that "no backup while a restore runs" is one compare-and-swap.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Basis, Change, KeyValue, Ledger, LedgerError, Once, Outcome, Versioned,
     records::{Record, decode, put, settled},
+    remembered::Recalled,
 };
 use crate::{
     domain::{ChainTip, DataLoss, Entity, Epoch, Location, PartitionId, PolicyName, RunLog, StoreId, words},
@@ -130,7 +131,20 @@ impl PartitionRecord {
 impl Ledger {
     /// The record of a partition; none before its first job.
     pub async fn partition(&self, id: PartitionId) -> Result<Option<PartitionRecord>, LedgerError> {
-        Ok(self.read(&key(id)).await?.map(|record| record.value))
+        Ok(self.peek(id).await?.map(Arc::unwrap_or_clone))
+    }
+
+    /// The same, for who wants a look at it only.
+    pub async fn peek(&self, id: PartitionId) -> Result<Option<Arc<PartitionRecord>>, LedgerError> {
+        let writes = match self.remembered.recall(id) {
+            Recalled::Record(record) => return Ok(Some(record)),
+            Recalled::Not { writes } => writes,
+        };
+        let record = self.read(&key(id)).await?.map(|record| Arc::new(record.value));
+        if let Some(record) = &record {
+            self.remembered.keep(id, writes, record);
+        }
+        Ok(record)
     }
 
     /// Every partition that is remembered. One whose record cannot be read is left out and logged: the others must not wait for
@@ -291,7 +305,7 @@ fn readable(store: &dyn KeyValue) -> Result<Vec<(String, Versioned)>, LedgerErro
 
 const PREFIX: &str = "partition/";
 
-fn key(id: PartitionId) -> String {
+pub(super) fn key(id: PartitionId) -> String {
     format!("{PREFIX}{id}")
 }
 
@@ -330,7 +344,7 @@ mod tests {
         ledger.change_partition(ID, DateTime::UNIX_EPOCH, |record| record.backup = Some(job())).await.unwrap();
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
-        assert_eq!(ledger.partition(ID).await.unwrap().unwrap().backup, Some(job()));
+        assert_eq!(ledger.partition(ID).await.unwrap().unwrap().backup.clone(), Some(job()));
         assert_eq!(ledger.busy_partitions().await.unwrap(), [ID]);
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Becomes, Change, Ledger, LedgerError, Revision, Versioned, feed::written};
+use super::{Becomes, Change, KeyValue, Ledger, LedgerError, Revision, Versioned, feed::written};
 
 /// A record, its key and the revision it was seen with.
 pub(super) struct Record<T> {
@@ -41,8 +41,14 @@ impl Ledger {
 
     /// Makes the changes together and wakes whoever watches.
     pub(super) async fn write(&self, changes: Vec<Change>) -> Result<(), LedgerError> {
-        let keys = written(&changes);
-        let done = self.run(move |store| store.commit(&changes)).await;
+        let (keys, remembered) = (written(&changes), self.remembered.clone());
+        let touched = keys.clone();
+        // Also if nobody waits for the write any more.
+        let commit = move |store: &dyn KeyValue| {
+            let _forget = remembered.forget(&touched);
+            store.commit(&changes)
+        };
+        let done = self.run(commit).await;
         if !matches!(done, Err(LedgerError::Conflict { .. })) {
             self.feeds.tell(&keys);
         }
