@@ -1,6 +1,6 @@
 //! What surrounds every request: its id, the reading of its path, panics, and what has no route.
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use axum::{
     Router,
@@ -33,7 +33,7 @@ pub fn router<S: Operations>(
     ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
 ) -> Router {
     let served = routes()
-        .with_state(Server { service, clock: clock.clone() })
+        .with_state(Server { service: Arc::new(service), clock: clock.clone() })
         .merge(docs::routes(ready))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)

@@ -3,10 +3,9 @@
 //! Instants are written in UTC to the second. They are read with any offset or none (then UTC) and any fraction, in the
 //! years 1 to 9999. 64-bit numbers are written as decimal strings and read as strings or numbers.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-const WRITTEN: &str = "%Y-%m-%dT%H:%M:%SZ";
 const READ_WITHOUT_ZONE: &str = "%Y-%m-%dT%H:%M:%S%.f";
 
 /// The default of a parameter or property.
@@ -46,7 +45,7 @@ pub(super) fn deserialize<'de, T: Format, D: Deserializer<'de>>(deserializer: D)
 
 impl Format for DateTime<Utc> {
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.format(WRITTEN))
+        serializer.serialize_str(&self.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

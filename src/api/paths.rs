@@ -4,7 +4,7 @@
 //! service may have its levels joined by `~` or by slashes; it is routed as one segment, its levels joined by slashes.
 //! Everything else in a segment stays as it is, so that `%2F` in the name of a policy is a slash of that name.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use axum::{
     extract::Request,
@@ -26,7 +26,7 @@ pub(super) async fn normalise(mut request: Request) -> Request {
 }
 
 fn normalised(uri: &Uri) -> Option<Uri> {
-    let path = canonical(uri.path())?;
+    let path = canonical(uri.path()).filter(|path| path != uri.path())?;
     let path_and_query = match uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path,
@@ -40,19 +40,22 @@ fn normalised(uri: &Uri) -> Option<Uri> {
 pub(super) fn canonical(path: &str) -> Option<String> {
     let path = path.strip_prefix('/')?;
     let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
-    OPERATIONS.iter().find_map(|operation| fitted(operation.path, &segments))
+    TEMPLATES.iter().find_map(|template| fitted(template, &segments))
 }
 
-fn fitted(template: &str, segments: &[&str]) -> Option<String> {
-    let template: Vec<&str> = template.split('/').skip(1).collect();
+/// The segments of all paths of the contract.
+static TEMPLATES: LazyLock<Vec<Vec<&str>>> =
+    LazyLock::new(|| OPERATIONS.iter().map(|operation| operation.path.split('/').skip(1).collect()).collect());
+
+fn fitted(template: &[&str], segments: &[&str]) -> Option<String> {
     let Some(hole) = template.iter().position(|segment| segment.starts_with('{')) else {
-        return same(&template, segments).then(|| written(&template));
+        return same(template, segments).then(|| written(template));
     };
     let (before, after) = (&template[..hole], &template[hole + 1..]);
     let (start, rest) = segments.split_at_checked(hole)?;
     let (value, end) = rest.split_at_checked(rest.len().checked_sub(after.len())?)?;
     let fits = same(before, start) && same(after, end) && !value.iter().any(|segment| is(segment, "$"));
-    let value = parameter(template[hole], value).filter(|_| fits)?;
+    let value = if fits { parameter(template[hole], value)? } else { return None };
     Some(written(&[before, &[value.as_str()], after].concat()))
 }
 
@@ -72,7 +75,10 @@ fn same(template: &[&str], segments: &[&str]) -> bool {
 }
 
 fn is(segment: &str, literal: &str) -> bool {
-    percent_decode_str(segment).decode_utf8().is_ok_and(|segment| segment.eq_ignore_ascii_case(literal))
+    match segment.contains('%') {
+        true => percent_decode_str(segment).decode_utf8().is_ok_and(|segment| segment.eq_ignore_ascii_case(literal)),
+        false => segment.eq_ignore_ascii_case(literal),
+    }
 }
 
 fn written(segments: &[&str]) -> String {

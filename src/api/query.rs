@@ -1,27 +1,21 @@
 //! Reads the query: names and booleans in any case, an empty value is a missing one, unknown names are ignored.
 
-use axum::{extract::Query, http::Uri};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 use super::{ApiError, schema};
 
 /// What `T` knows of the query.
 pub(super) fn read<T: DeserializeOwned + JsonSchema + 'static>(query: &str) -> Result<T, ApiError> {
     let mut values = Map::new();
-    for (name, value) in pairs(query)? {
-        if !value.is_empty() && !values.contains_key(&name) {
-            values.insert(name, Value::String(value));
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if !value.is_empty() && !values.contains_key(&*name) {
+            values.insert(name.into_owned(), Value::String(value.into_owned()));
         }
     }
     schema::read(Value::Object(values))
-}
-
-fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
-    let uri = Uri::builder().path_and_query(format!("/?{query}")).build();
-    let pairs = uri.ok().and_then(|uri| Query::try_from_uri(&uri).ok());
-    pairs.map(|Query(pairs)| pairs).ok_or_else(|| ApiError::invalid("query: is not of the form name=value&name=value."))
 }
 
 /// A version is a decimal number, so 6.10 is less than 6.4. What is newer than `oldest` is answered the same.

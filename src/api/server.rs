@@ -1,5 +1,7 @@
 //! What every handler holds: the service that does the work, and the time it may take.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 
 use super::{ApiError, operations::CommonQuery};
@@ -8,7 +10,7 @@ use crate::clock::Clock;
 /// The state of the router.
 #[derive(Clone)]
 pub(super) struct Server<S> {
-    pub(super) service: S,
+    pub(super) service: Arc<S>,
     pub(super) clock: Clock,
 }
 
