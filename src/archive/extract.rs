@@ -41,7 +41,7 @@ use crate::storage::Storage;
 use feed::Feed;
 
 /// How many windows are fetched while others are worked on.
-const AHEAD: u64 = 4;
+const AHEAD: u64 = 2;
 /// More threads than this wait for the storage.
 const MOST_THREADS: u64 = 8;
 /// How many threads there are besides one a core: some wait for the sink's disk.

@@ -50,7 +50,7 @@ impl Ops {
     /// The latest backup that was asked for; none if there never was one.
     pub async fn backup_progress(&self, id: PartitionId) -> Result<Option<BackupJob>, Error> {
         self.hosted(id)?;
-        let job = self.ledger.partition(id).await?.and_then(|record| record.backup);
+        let job = self.ledger.peek(id).await?.and_then(|record| record.backup.clone());
         Ok(job.map(|job| self.metered(job)))
     }
 }

@@ -57,7 +57,7 @@ impl Ops {
     /// The latest verification that was asked for; none if there never was one.
     pub async fn verify_progress(&self, id: PartitionId) -> Result<Option<VerifyJob>, Error> {
         self.hosted(id)?;
-        let job = self.ledger.partition(id).await?.and_then(|record| record.verify);
+        let job = self.ledger.peek(id).await?.and_then(|record| record.verify.clone());
         Ok(job.map(|job| self.metered(job)))
     }
 
