@@ -75,10 +75,10 @@ fn same(template: &[&str], segments: &[&str]) -> bool {
 }
 
 fn is(segment: &str, literal: &str) -> bool {
-    match segment.contains('%') {
-        true => percent_decode_str(segment).decode_utf8().is_ok_and(|segment| segment.eq_ignore_ascii_case(literal)),
-        false => segment.eq_ignore_ascii_case(literal),
+    if !segment.contains('%') {
+        return segment.eq_ignore_ascii_case(literal);
     }
+    percent_decode_str(segment).decode_utf8().is_ok_and(|segment| segment.eq_ignore_ascii_case(literal))
 }
 
 fn written(segments: &[&str]) -> String {

@@ -45,7 +45,7 @@ impl Ledger {
         let touched = keys.clone();
         // Also if nobody waits for the write any more.
         let commit = move |store: &dyn KeyValue| {
-            let _forget = remembered.forget(&touched);
+            let _write = remembered.write(&touched);
             store.commit(&changes)
         };
         let done = self.run(commit).await;

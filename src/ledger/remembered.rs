@@ -1,7 +1,7 @@
 //! Records of partitions as they were read last, so that who asks for the same one often costs neither disk nor thread.
 //!
-//! Never older than what a write that returned has left: a write takes out what it touches when it is on the disk, and a
-//! record that was read while something was written is not kept.
+//! Never older than what a write has left: a record that is being written, or that was read while something was written,
+//! is not kept.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,9 @@ pub(super) struct Remembered(Arc<Mutex<Records>>);
 struct Records {
     /// Grows with every write.
     writes: u64,
-    records: HashMap<PartitionId, Arc<PartitionRecord>>,
+    /// The partitions that are being written, each as often as that.
+    writing: Vec<PartitionId>,
+    kept: HashMap<PartitionId, Arc<PartitionRecord>>,
 }
 
 /// What was found of a record: itself, or how many writes there had been when it was looked for.
@@ -28,30 +30,34 @@ pub(super) enum Recalled {
     Not { writes: u64 },
 }
 
-/// Takes the records out when it is dropped, whatever became of the write.
-pub(super) struct Forget<'r> {
+/// A write under way. Over when it is dropped, whatever became of it.
+pub(super) struct Write<'r> {
     remembered: &'r Remembered,
-    keys: &'r [String],
+    partitions: Vec<PartitionId>,
 }
 
 impl Remembered {
     pub(super) fn recall(&self, id: PartitionId) -> Recalled {
         let records = self.lock();
-        let found = records.records.get(&id).cloned();
+        let found = records.kept.get(&id).cloned();
         found.map_or(Recalled::Not { writes: records.writes }, Recalled::Record)
     }
 
-    /// Keeps what was read, unless something was written since.
+    /// Keeps what was read, unless something was written since or it is being written.
     pub(super) fn keep(&self, id: PartitionId, writes: u64, record: &Arc<PartitionRecord>) {
         let mut records = self.lock();
-        if records.writes == writes {
-            records.records.insert(id, record.clone());
+        if records.writes == writes && !records.writing.contains(&id) {
+            records.kept.insert(id, record.clone());
         }
     }
 
-    /// For the time of a write of these keys.
-    pub(super) fn forget<'r>(&'r self, keys: &'r [String]) -> Forget<'r> {
-        Forget { remembered: self, keys }
+    /// Begins a write of these keys.
+    pub(super) fn write(&self, keys: &[String]) -> Write<'_> {
+        let partitions: Vec<_> = keys.iter().filter_map(|key| partition_of(key)).collect();
+        let mut records = self.lock();
+        records.forget(&partitions);
+        records.writing.extend(&partitions);
+        Write { remembered: self, partitions }
     }
 
     fn lock(&self) -> MutexGuard<'_, Records> {
@@ -59,12 +65,22 @@ impl Remembered {
     }
 }
 
-impl Drop for Forget<'_> {
+impl Records {
+    fn forget(&mut self, partitions: &[PartitionId]) {
+        self.writes += 1;
+        for id in partitions {
+            self.kept.remove(id);
+        }
+    }
+}
+
+impl Drop for Write<'_> {
     fn drop(&mut self) {
         let mut records = self.remembered.lock();
-        records.writes += 1;
-        for id in self.keys.iter().filter_map(|key| partition_of(key)) {
-            records.records.remove(&id);
+        records.forget(&self.partitions);
+        for id in &self.partitions {
+            let one = records.writing.iter().position(|other| other == id);
+            one.map(|at| records.writing.swap_remove(at));
         }
     }
 }
@@ -144,12 +160,18 @@ mod tests {
         let old = ledger.peek(ID).await.unwrap().unwrap();
         let remembered = Remembered::default();
         let Recalled::Not { writes } = remembered.recall(ID) else { panic!("nothing was kept") };
-        drop(remembered.forget(&[key(OTHER)]));
+        drop(remembered.write(&[key(OTHER)]));
         remembered.keep(ID, writes, &old);
-        let Recalled::Not { writes } = remembered.recall(ID) else { panic!("it may be old") };
-        remembered.keep(ID, writes, &old);
+        let mut under_way = vec![remembered.write(&[key(ID)]), remembered.write(&[key(ID), key(OTHER)])];
+        loop {
+            let Recalled::Not { writes } = remembered.recall(ID) else { panic!("it may be old") };
+            remembered.keep(ID, writes, &old);
+            if under_way.pop().is_none() {
+                break;
+            }
+        }
         assert!(matches!(remembered.recall(ID), Recalled::Record(_)));
-        drop(remembered.forget(&[key(ID)]));
+        drop(remembered.write(&[key(ID)]));
         assert!(matches!(remembered.recall(ID), Recalled::Not { .. }));
     }
 }

@@ -1,8 +1,12 @@
 //! `Accept: text/event-stream`: progress as it changes, over a real connection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-use axum::http::header;
+use axum::http::{Method, StatusCode, header};
 use fabric_backup::job::State;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -17,6 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     app::TestApp,
+    observed::{Seen, Verdict},
     world::{CALC, UNKNOWN},
 };
 
@@ -198,7 +203,17 @@ async fn a_ledger_that_fails_cuts_the_stream_off() {
     while !String::from_utf8_lossy(&rest).contains("Accepted") {
         assert_ne!(stream.read_buf(&mut rest).await.unwrap(), 0);
     }
-    app.store.observe(|_| crate::observed::Verdict::Fail);
+    let failed = AtomicBool::new(false);
+    // From the first write on: what that may have changed has to be read again.
+    app.store.observe(move |seen| match seen {
+        Seen::Reading if !failed.load(Ordering::Relaxed) => Verdict::Go,
+        _ => {
+            failed.store(true, Ordering::Relaxed);
+            Verdict::Fail
+        }
+    });
+    let path = format!("/Partitions/{CALC}/$/CancelBackup?api-version=6.4");
+    assert_eq!(app.send(Method::POST, &path, Vec::new(), &[]).await.status, StatusCode::INTERNAL_SERVER_ERROR);
     drop(timeout(LONG, stream.read_to_end(&mut rest)).await.expect("the stream goes on"));
     let rest = String::from_utf8(rest).unwrap();
     assert!(!rest.ends_with("0\r\n\r\n"), "{rest}");
