@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from kit import state, wait
-from kit.azurite import KEY, Azurite, azure_storage
+from kit.azurite import KEY, Azurite, RotatingAzurite, azure_storage
 from kit.certificates import Authority
 from kit.credentials import Endpoint, SecretsServer, token
 from kit.lab import HIGH, LOW, NORTH, SINGLE, SOUTH, Lab
+from kit.proxy import Proxy
+from kit.samba import OTHER_PASSWORD, OTHER_USER, PASSWORD, USER, Samba
+from kit.state import MIB
 
 PATIENCE = 400
 
@@ -139,16 +142,80 @@ def test_a_signature_that_ends_in_the_middle_of_a_backup_is_replaced_by_the_one_
     assert len([path for path in world.secrets.asked if "rotated" in path]) == 2
 
 
+@pytest.fixture
+def rotating(tmp_path):
+    """An Azurite whose key changes, and the way to it that can be held up."""
+    azurite = RotatingAzurite(tmp_path / "rotating").start()
+    proxy = Proxy(azurite.port).start()
+    yield azurite, proxy
+    proxy.close()
+    azurite.kill()
+
+
+def changes_its_key_in_the_middle(lab, partition, storage, rotating, meanwhile=lambda: None) -> dict:
+    """How a backup ends some of whose blocks went up before the key was changed and others after."""
+    azurite, proxy = rotating
+    proxy.hold_after(40 * MIB, b"comp=block&")
+    assert lab.api.backup(partition.id, storage).status == 202
+    wait.until("blocks to go up and others to wait", lambda: proxy.holding, 60)
+    assert lab.api.backup_progress(partition.id)["BackupState"] == "BackupInProgress"
+    azurite.rotate()
+    meanwhile()
+    proxy.release()
+    return lab.api.backup_ended(partition.id, PATIENCE)
+
+
+def test_an_account_key_that_is_changed_in_the_middle_of_a_backup_is_replaced_by_the_one_of_the_server(world, rotating, container):
+    lab, root, (azurite, proxy) = world.lab, world.lab.state(NORTH), rotating
+    state.replace(root, state.make_bulk, 192, 71)
+    before = state.picture(root)
+    azurite.create_container(container)
+    storage = world.secret(container)
+    storage["StorageCredentialsSourceLocation"] += "?changed"
+
+    def hand_out():
+        world.secrets.answer = (200, {"ConnectionString": azurite.connection_string(proxy.port)})
+
+    hand_out()
+    ended = changes_its_key_in_the_middle(lab, NORTH, storage, rotating, hand_out)
+    assert ended["BackupState"] == "Success", ended
+    assert len([path for path in world.secrets.asked if "changed" in path]) == 2, "once for all that was refused"
+    (item,) = lab.api.backups_in(storage, NORTH.entity())
+    state.clear(root)
+    lab.api.restore_now(NORTH.id, item, storage)
+    assert state.differences(before, state.picture(root)) == []
+
+
+def test_an_account_key_that_is_changed_in_the_middle_fails_a_backup_that_has_no_other_and_is_told(world, rotating, container):
+    lab, (azurite, proxy) = world.lab, rotating
+    state.replace(lab.state(LOW), state.make_bulk, 192, 72)
+    azurite.create_container(container)
+    ended = changes_its_key_in_the_middle(lab, LOW, azurite.storage(container, proxy.port), rotating)
+    assert ended["BackupState"] == "Failure", ended
+    assert "the account key is refused: is it the present one?" in ended["FailureError"]["Message"], ended
+    assert azurite.blobs(container) == {}
+    # Who keeps secrets and does not know of the change cannot help either, and is named.
+    world.secrets.answer = (200, {"ConnectionString": azurite.connection_string().replace(azurite.key, KEY)})
+    storage = world.secret(container)
+    storage["StorageCredentialsSourceLocation"] += "?old"
+    assert "the account key or SAS that was handed out is refused" in fails(lab, LOW, storage)
+    assert azurite.blobs(container) == {}
+
+
 def test_what_is_wrong_is_said_and_leaves_no_metadata(world, container):
     lab, azurite = world.lab, world.azurite
     state.replace(lab.state(SOUTH), state.make_varied, 65)
     azurite.create_container(container)
     wrong = "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXk="
     key = azurite.connection_string().replace(KEY, wrong)
-    assert "the account key or SAS is refused" in fails(lab, SOUTH, azure_storage(key, container))
-    old = azurite.signature(container, datetime.now(UTC) - timedelta(hours=1))
+    assert "the account key is refused" in fails(lab, SOUTH, azure_storage(key, container))
+    end = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    old = azurite.signature(container, end)
     expired = f"BlobEndpoint={azurite.endpoint};SharedAccessSignature={old}"
-    assert "the account key or SAS is refused" in fails(lab, SOUTH, azure_storage(expired, container))
+    assert f"the SAS ended at {end:%Y-%m-%dT%H:%M:%SZ}" in fails(lab, SOUTH, azure_storage(expired, container))
+    good = azurite.signature(container)
+    forged = f"BlobEndpoint={azurite.endpoint};SharedAccessSignature={good.replace('sig=', 'sig=AAAA')}"
+    assert "the SAS is refused" in fails(lab, SOUTH, azure_storage(forged, container))
     world.identities.answer = (400, {"error": "invalid_request", "error_description": "Identity not found"})
     unknown = {**world.identity(container), "ManagedIdentityClientId": "0000-unknown"}
     assert "no managed identity with the client id 0000-unknown" in fails(lab, SOUTH, unknown)

@@ -143,7 +143,7 @@ async fn what_is_wrong_with_the_server_or_its_answer_is_said_without_showing_it(
         (200, json!({ "Password": "s3cr3t" }), ErrorKind::Other, "has no AccountName or BlobEndpoint"),
         (200, elsewhere, ErrorKind::Invalid, "names the host 'evil.example', which the setting [storage] allow"),
         (200, ended, ErrorKind::AccessDenied, "have ended already"),
-        (200, wrong_key, ErrorKind::AccessDenied, "the account key or SAS is refused"),
+        (200, wrong_key, ErrorKind::AccessDenied, "the account key or SAS that was handed out is refused"),
     ] {
         world.server.answer(status, &answer);
         let error = refusal(&world, world.settings()).await;

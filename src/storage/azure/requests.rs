@@ -167,10 +167,18 @@ impl Requests {
         let entry = self.access.entry().await?;
         match self.send_as(&entry, &request).await {
             Err(denial) if denial.is_denial() => match self.access.instead_of(&entry).await {
-                Some(other) => self.send_as(&other, &request).await,
-                None => Err(denial),
+                Some(other) => self.send_as(&other, &request).await.map_err(|trouble| self.dated(&other, trouble)),
+                None => Err(self.dated(&entry, denial)),
             },
             answer => answer,
+        }
+    }
+
+    /// What is refused because it has ended says so.
+    fn dated(&self, entry: &Entry, denial: Trouble) -> Trouble {
+        match entry.ended(self.clock.now()) {
+            Some(end) if denial.is_denial() => denial.of_what_ended(end),
+            _ => denial,
         }
     }
 

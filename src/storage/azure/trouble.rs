@@ -5,6 +5,7 @@
 
 use std::{error::Error, time::Duration};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use http::header::RETRY_AFTER;
 use object_store::client::HttpError;
 
@@ -85,6 +86,14 @@ impl Trouble {
         self.has_status(401) || self.has_status(403) || self.has_code(NO_PROOF)
     }
 
+    /// A denial of a signature whose time is over.
+    pub(super) fn of_what_ended(self, end: DateTime<Utc>) -> Self {
+        let Self::Refused { status, code, detail, .. } = self else { return self };
+        let end = end.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let reason = format!("status {status} {code}: the SAS ended at {end}: one that lasts longer is needed");
+        Self::NoCredentials { kind: ErrorKind::AccessDenied, reason, detail }
+    }
+
     pub(super) fn is_past_the_end(&self) -> bool {
         self.has_status(416)
     }
@@ -158,12 +167,15 @@ impl Trouble {
 /// Comes with 400 although it is about who asks.
 const NO_PROOF: &str = "InvalidAuthenticationInfo";
 
+const KEY_REFUSED: &str = "the account key is refused: is it the present one?";
+
 /// What to do about a certificate that nobody vouches for.
 pub(super) const UNTRUSTED: &str =
     "its certificate is not trusted: give the certificate of its authority in the setting [storage] ca_files";
 
 fn not_made(inner: Trouble, error: StorageError, container: &str, proof: Proof) -> StorageError {
     let why = match &inner {
+        Trouble::NoCredentials { reason, .. } => reason.clone(),
         Trouble::Refused { status, code, .. } => {
             format!("status {status} {code}: {}", advice(*status, code, container, proof))
         }
@@ -207,7 +219,11 @@ fn denial(code: &str, proof: Proof) -> &'static str {
         ("AuthorizationPermissionMismatch" | "AuthorizationFailure", Proof::Identity) => {
             "the managed identity has no role that allows this: assign it Storage Blob Data Contributor on the account or container"
         }
-        ("AuthenticationFailed" | NO_PROOF, Proof::KeyOrSignature) => "the account key or SAS is refused",
+        ("AuthenticationFailed" | NO_PROOF, Proof::Key) => KEY_REFUSED,
+        ("AuthenticationFailed" | NO_PROOF, Proof::Signature) => "the SAS is refused",
+        ("AuthenticationFailed" | NO_PROOF, Proof::KeyOrSignature) => {
+            "the account key or SAS that was handed out is refused"
+        }
         (
             "AuthorizationPermissionMismatch" | "AuthorizationResourceTypeMismatch" | "AuthorizationServiceMismatch",
             _,
@@ -215,7 +231,13 @@ fn denial(code: &str, proof: Proof) -> &'static str {
         ("AuthorizationSourceIPMismatch" | "AuthorizationProtocolMismatch", _) => {
             "the SAS does not allow this address or protocol"
         }
-        ("AuthorizationFailure", _) => "the account key or SAS is refused, or the account's network rules forbid it",
+        ("AuthorizationFailure", Proof::Key) => {
+            "the account key is refused: is it the present one? Or the account's network rules forbid it"
+        }
+        ("AuthorizationFailure", Proof::Signature) => "the SAS is refused, or the account's network rules forbid it",
+        ("AuthorizationFailure", _) => {
+            "the account key or SAS that was handed out is refused, or the account's network rules forbid it"
+        }
         _ => "access is denied",
     }
 }

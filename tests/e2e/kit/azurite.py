@@ -1,5 +1,7 @@
 """Azurite, Microsoft's emulator of Azure Storage, as the blob store; and Microsoft's own client to look into it."""
 
+import base64
+import os
 import re
 import signal
 import time
@@ -7,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
-from . import tools
+from . import tools, wait
 from .certificates import Authority
 from .process import Process
 
@@ -27,6 +30,8 @@ class Azurite:
         self._home = home
         self._process = Process(home, "azurite")
         self._scheme, self._more, self._verify = "http", [], True
+        self._before: list = []
+        self.key = KEY
         if authority is not None:
             files = ["--cert", authority.file("server.pem"), "--key", authority.file("server.key")]
             self._scheme, self._more, self._verify = "https", ["--oauth", "basic", *files], str(authority.file("ca.pem"))
@@ -41,7 +46,8 @@ class Azurite:
         files = self._home / "blobs"
         files.mkdir(exist_ok=True)
         self._process.start(
-            [tools.AZURITE, "--blobHost", "127.0.0.1", "--blobPort", self.port, "--location", files, "--silent", "--disableTelemetry"]
+            self._before
+            + [tools.AZURITE, "--blobHost", "127.0.0.1", "--blobPort", self.port, "--location", files, "--silent", "--disableTelemetry"]
             + self._more
         )
         said = self._process.first_lines(2)[1]
@@ -62,7 +68,7 @@ class Azurite:
     def connection_string(self, port: int | None = None) -> str:
         """With the account key; `port` leads through a proxy."""
         return (
-            f"DefaultEndpointsProtocol={self._scheme};AccountName={ACCOUNT};AccountKey={KEY};"
+            f"DefaultEndpointsProtocol={self._scheme};AccountName={ACCOUNT};AccountKey={self.key};"
             f"BlobEndpoint={self._scheme}://127.0.0.1:{port or self.port}/{ACCOUNT}"
         )
 
@@ -79,7 +85,7 @@ class Azurite:
         return generate_container_sas(
             ACCOUNT,
             container,
-            account_key=KEY,
+            account_key=self.key,
             permission=ContainerSasPermissions(read=True, write=True, create=True, delete=True, list=True, add=True),
             expiry=end or datetime.now(UTC) + timedelta(hours=2),
         )
@@ -109,6 +115,42 @@ class Azurite:
 
     def _client(self) -> BlobServiceClient:
         return BlobServiceClient.from_connection_string(self.connection_string(), api_version=_PROTOCOL, connection_verify=self._verify)
+
+
+# Azurite reads its accounts from its environment once a minute: here from a file, ten times a second.
+_ACCOUNTS_FROM_A_FILE = """
+const { readFileSync } = require("node:fs");
+const usual = globalThis.setInterval;
+globalThis.setInterval = (work, pause, ...rest) => {
+    if (pause !== 60000) return usual(work, pause, ...rest);
+    return usual(() => { process.env.AZURITE_ACCOUNTS = readFileSync(__dirname + "/accounts", "utf8"); work(); }, 100, ...rest);
+};
+"""
+
+
+class RotatingAzurite(Azurite):
+    """One whose account key can be changed while it runs."""
+
+    def __init__(self, home: Path, authority: Authority | None = None):
+        super().__init__(home, authority)
+        hook, self._accounts = home / "accounts.js", home / "accounts"
+        hook.write_text(_ACCOUNTS_FROM_A_FILE)
+        self._accounts.write_text(f"{ACCOUNT}:{KEY}")
+        self._before = ["env", f"NODE_OPTIONS=--require {hook}"]
+
+    def rotate(self) -> None:
+        """Returns when a new key is the one that is good; `key` is it."""
+        self.key = base64.b64encode(os.urandom(64)).decode()
+        new = self._accounts.with_suffix(".new")
+        new.write_text(f"{ACCOUNT}:{self.key}")
+        new.rename(self._accounts)
+        wait.until("the key to be changed", self._lets_in)
+
+    def _lets_in(self) -> bool:
+        try:
+            return bool(self._client().get_account_information())
+        except HttpResponseError:
+            return False
 
 
 def azure_storage(connection_string: str, container: str) -> dict:

@@ -23,6 +23,7 @@ class Proxy:
         self._open.set()
         self._pace: int | None = None
         self._cut_after: int | None = None
+        self._hold_after: tuple[int, tuple[bytes, ...]] | None = None
         self._alive = True
         self._writers: set[asyncio.StreamWriter] = set()
         self._held = 0
@@ -38,6 +39,10 @@ class Proxy:
     def hold(self, *patterns: bytes) -> None:
         """From now on, requests in which one of these bytes appears wait."""
         self._do(lambda: (setattr(self, "_patterns", patterns), self._open.clear()))
+
+    def hold_after(self, more_bytes: int, *patterns: bytes) -> None:
+        """As `hold`, when that many more bytes have gone up to the store."""
+        self._do(lambda: setattr(self, "_hold_after", (self.passed_up + more_bytes, patterns)))
 
     def release(self) -> None:
         """What waits goes on, and nothing is held any more."""
@@ -100,6 +105,9 @@ class Proxy:
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tail = b""
         while data := await reader.read(_CHUNK):
+            if self._hold_after is not None and self.passed_up >= self._hold_after[0]:
+                self._patterns, self._hold_after = self._hold_after[1], None
+                self._open.clear()
             await self._wait_if_held(tail + data)
             tail = data[-64:]
             self.passed_up += len(data)

@@ -23,6 +23,8 @@ class Server:
         self.address: str | None = None
         self.banner: list[str] = []
         self.api = Api(lambda: self.address)
+        # What the program is started by, such as `env`.
+        self._before: list = []
 
     @property
     def pid(self) -> int:
@@ -31,7 +33,7 @@ class Server:
     def start(self) -> "Server":
         """Returns when it says that it is ready; its port is new each time."""
         config = [] if self._config is None else ["--config", self._config]
-        self._process.start([tools.SERVER, "serve", *config, "--listen", "127.0.0.1:0", "--data-dir", self.data])
+        self._process.start([*self._before, tools.SERVER, "serve", *config, "--listen", "127.0.0.1:0", "--data-dir", self.data])
         self.banner = self._process.first_lines(3)
         found = _ADDRESS.search(self.banner[0])
         assert found, f"no address in the first line: {self.banner}"
