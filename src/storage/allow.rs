@@ -163,7 +163,7 @@ impl fmt::Display for HostPattern {
 }
 
 /// Link-local addresses, where clouds keep their metadata services, those of such services elsewhere, and what no host has.
-pub(super) fn is_never_allowed(address: IpAddr) -> bool {
+fn is_never_allowed(address: IpAddr) -> bool {
     const AZURE_HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
     const ALIBABA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
     const ORACLE: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 192);
@@ -209,7 +209,7 @@ impl Resolve for Guarded {
 }
 
 /// A name with one bad address is bad, whichever would be tried first.
-fn judged(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ForbiddenAddress> {
+pub(super) fn judged(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ForbiddenAddress> {
     match found.iter().map(SocketAddr::ip).find(|address| is_never_allowed(*address)) {
         Some(address) => Err(ForbiddenAddress(address)),
         None => Ok(found),

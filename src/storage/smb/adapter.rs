@@ -15,7 +15,7 @@ use super::{
     client::{Answer, Client, Link, PIECE, Target, Trouble},
     status::{Meaning, Status},
 };
-use crate::{domain::Credentials, storage::allow::is_never_allowed};
+use crate::{domain::Credentials, storage::allow::judged};
 use link::CrateLink;
 use room::{Closed, Inside, Room};
 use transport::Tcp;
@@ -136,9 +136,9 @@ async fn negotiate(target: &Target, encryption: EncryptionMode) -> Result<smb::R
 }
 
 async fn reach(target: &Target) -> Result<Tcp, Trouble> {
-    let addresses = lookup_host((target.host.as_str(), target.port)).await.map_err(Trouble::NoHost)?;
+    let addresses = lookup_host((target.host.as_str(), target.port)).await.map_err(Trouble::NoHost)?.collect();
     let mut last = io::ErrorKind::AddrNotAvailable.into();
-    for address in addresses {
+    for address in judged(addresses)? {
         match reach_one(address).await {
             Err(error) => last = error,
             reached => return reached.map_err(Trouble::NoConnection),
@@ -148,9 +148,6 @@ async fn reach(target: &Target) -> Result<Tcp, Trouble> {
 }
 
 async fn reach_one(address: SocketAddr) -> io::Result<Tcp> {
-    if is_never_allowed(address.ip()) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "its address is one that no store may have"));
-    }
     timeout(CONNECT_TIMEOUT, Tcp::connect(address)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use super::status::{Meaning, Status};
-use crate::domain::Credentials;
+use crate::{domain::Credentials, storage::allow::ForbiddenAddress};
 
 pub(super) type Answer<T> = BoxFuture<'static, Result<T, Trouble>>;
 
@@ -131,6 +131,9 @@ pub(super) enum Trouble {
     /// The host's name has no address.
     #[error("the name has no address")]
     NoHost(#[source] io::Error),
+    /// The host's name has an address where no store is looked for.
+    #[error(transparent)]
+    Forbidden(#[from] ForbiddenAddress),
     /// No connection came about.
     #[error("no connection")]
     NoConnection(#[source] io::Error),
@@ -151,7 +154,12 @@ impl Trouble {
         match self {
             Self::Refused(status) => matches!(status.meaning(), Meaning::Gone | Meaning::Busy),
             Self::NoHost(_) | Self::NoConnection(_) | Self::Stalled(_) | Self::Lost(_) => true,
-            Self::NotLetIn(_) | Self::NoEntry(_) | Self::Guest | Self::UserName | Self::Vanished => false,
+            Self::Forbidden(_)
+            | Self::NotLetIn(_)
+            | Self::NoEntry(_)
+            | Self::Guest
+            | Self::UserName
+            | Self::Vanished => false,
         }
     }
 

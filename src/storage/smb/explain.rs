@@ -17,6 +17,7 @@ pub(super) fn explained(trouble: &Trouble, access: &Access) -> (ErrorKind, Optio
         Trouble::UserName => return (ErrorKind::AccessDenied, Some(trouble.to_string())),
         Trouble::NoEntry(status) => return no_entry(*status, access),
         Trouble::NoHost(_) => format!("the host {host} has no address: is its name spelt as the network knows it?"),
+        Trouble::Forbidden(why) => return (ErrorKind::Invalid, Some(why.to_string())),
         Trouble::NoConnection(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             format!(
                 "the host {host} refuses connections to port {port}: does it serve shares, and does a firewall let this machine in?"
