@@ -143,7 +143,13 @@ impl Storage {
 
     /// Starts an object of any length.
     pub async fn create(&self, key: &str) -> Result<ObjectWriter, StorageError> {
-        let upload = self.backend.create(self.check("write", key)?).await?;
+        self.create_of(key, 0).await
+    }
+
+    /// Starts an object that will be about so long, or shorter: what becomes larger than a store takes in its usual parts
+    /// is known in time.
+    pub async fn create_of(&self, key: &str, about: u64) -> Result<ObjectWriter, StorageError> {
+        let upload = self.backend.create(self.check("write", key)?, about).await?;
         Ok(ObjectWriter::new(upload))
     }
 

@@ -88,7 +88,13 @@ pub(super) fn draft(place: &Place, time: DateTime<Utc>) -> Draft {
         partition: PartitionKind::Singleton,
         manifest_version: "1.0".into(),
     };
-    Draft { point, source_kind: "directory".into(), packing: Packing::full(BlockSize::for_state(0)), policy: None }
+    Draft {
+        point,
+        source_kind: "directory".into(),
+        packing: Packing::full(BlockSize::for_state(0)),
+        policy: None,
+        state_bytes: 0,
+    }
 }
 
 /// Takes a backup of the tree.

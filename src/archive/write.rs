@@ -44,6 +44,8 @@ pub struct Draft {
     pub packing: Packing,
     /// The policy that it is made for, if it is made for one.
     pub policy: Option<PolicyName>,
+    /// About how long the state's files are together, which the zip will hardly be; 0 if that is not known.
+    pub state_bytes: u64,
 }
 
 /// Why a backup was not written. `E` is the error of whoever hands the state to the packer.
@@ -115,7 +117,7 @@ where
     F: FnOnce(&mut Packer<Upload>) -> Result<(), E> + Send + 'static,
 {
     let keys = Keys::of(&draft.point.location)?;
-    let object = storage.create(&keys.zip).await.map_err(|error| refused(&draft, error))?;
+    let object = storage.create_of(&keys.zip, draft.state_bytes).await.map_err(|error| refused(&draft, error))?;
     let (upload, pieces) = Upload::channel();
     let running = spawn_blocking({
         let (packing, meter) = (draft.packing.clone(), meter.clone());

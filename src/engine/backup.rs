@@ -189,6 +189,7 @@ impl Engine {
             source_kind: "directory".to_owned(),
             packing,
             policy: job.task.policy.clone(),
+            state_bytes: snapshot.bytes(),
         };
         let staged = archive::stage(storage, draft, meter, move |packer| copy(&snapshot, packer)).await;
         match &staged {

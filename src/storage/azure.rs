@@ -231,8 +231,8 @@ impl Backend for Azure {
         ask.map(|answer| answer.map_err(|trouble| self.0.explain("ask the time of", "", trouble))).boxed()
     }
 
-    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
-        let upload = AzureUpload::new(Arc::clone(&self.0), key.to_owned());
+    fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>> {
+        let upload = AzureUpload::new(Arc::clone(&self.0), key.to_owned(), about);
         async move { Ok(Box::new(upload) as Box<dyn Upload>) }.boxed()
     }
 }

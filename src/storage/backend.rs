@@ -31,7 +31,8 @@ pub(super) trait Backend: Send + Sync {
     /// None if it has no clock but ours.
     fn time(&self) -> Answer<'_, Option<DateTime<Utc>>>;
 
-    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>>;
+    /// Of about so many bytes, or fewer; 0 if nobody knows. A decorator passes the number on.
+    fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>>;
 }
 
 /// An object that is being written. Dropping it gives it up, as `abort` does, but without waiting.

@@ -225,9 +225,9 @@ impl Backend for Observed {
         self.watch.around(Verb::Time, "", time.boxed()).boxed()
     }
 
-    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+    fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>> {
         let create = async move {
-            let inner = self.inner.create(key).await?;
+            let inner = self.inner.create(key, about).await?;
             let watch = self.watch.clone();
             Ok(Box::new(ObservedUpload { inner, watch, key: key.to_owned() }) as Box<dyn Upload>)
         };

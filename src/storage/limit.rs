@@ -143,10 +143,10 @@ impl Backend for Limited {
         self.behind(0, move || self.inner.time())
     }
 
-    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+    fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>> {
         async move {
             let _inside = self.gate.enter(0).await;
-            let upload = LimitedUpload { inner: self.inner.create(key).await?, gate: Arc::clone(&self.gate) };
+            let upload = LimitedUpload { inner: self.inner.create(key, about).await?, gate: Arc::clone(&self.gate) };
             Ok(Box::new(upload) as Box<dyn Upload>)
         }
         .boxed()

@@ -317,7 +317,7 @@ impl Backend for Local {
         .boxed()
     }
 
-    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+    fn create<'a>(&'a self, key: &'a str, _about: u64) -> Answer<'a, Box<dyn Upload>> {
         let start = |directory: &Arc<Directory>, key: &str| {
             let unfinished = Unfinished::start(directory, key)?;
             unfinished.sweep()?;

@@ -81,7 +81,7 @@ impl Backend for Memory {
         async { Ok(None) }.boxed()
     }
 
-    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+    fn create<'a>(&'a self, key: &'a str, _about: u64) -> Answer<'a, Box<dyn Upload>> {
         let writer = Unfinished { memory: self.clone(), key: key.to_owned(), data: BytesMut::new() };
         async move { Ok(Box::new(writer) as Box<dyn Upload>) }.boxed()
     }

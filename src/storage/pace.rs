@@ -178,9 +178,9 @@ impl Backend for Paced {
         self.inner.time()
     }
 
-    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+    fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>> {
         async move {
-            let upload = PacedUpload { inner: self.inner.create(key).await?, pace: self.pace.clone() };
+            let upload = PacedUpload { inner: self.inner.create(key, about).await?, pace: self.pace.clone() };
             Ok(Box::new(upload) as Box<dyn Upload>)
         }
         .boxed()

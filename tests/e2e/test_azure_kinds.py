@@ -136,6 +136,17 @@ def test_an_account_key_that_is_changed_in_the_middle_fails_a_backup_that_has_no
     assert azurite.blobs(container) == {}
 
 
+def test_a_state_that_does_not_fit_into_short_blocks_goes_up_in_long_ones(fresh_lab, azurite, container):
+    root = fresh_lab.state(SINGLE)
+    state.replace(root, state.make_bulk, 256, 73)
+    with (root / "zz-last").open("wb") as hole:
+        hole.truncate(2 << 40)
+    azurite.create_container(container)
+    assert fresh_lab.api.backup(SINGLE.id, azurite.storage(container)).status == 202
+    sizes = wait.until("two blocks", lambda: len(found := azurite.uncommitted(container)) > 1 and found, 60)
+    assert {size / MIB for size in sizes} == {56}, "2 TiB in 40,000 blocks of whole 8 MiB"
+
+
 def test_what_is_wrong_is_said_and_leaves_no_metadata(world, container):
     lab, azurite = world.lab, world.azurite
     state.replace(lab.state(SOUTH), state.make_varied, 65)

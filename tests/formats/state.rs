@@ -108,7 +108,13 @@ pub(crate) fn draft() -> Draft {
         partition: PartitionKind::Int64Range(KeyRange { low: -1, high: i64::MAX }),
         manifest_version: "1.0.0".into(),
     };
-    Draft { point, source_kind: "directory".into(), packing: Packing::full(BlockSize::for_state(0)), policy: None }
+    Draft {
+        point,
+        source_kind: "directory".into(),
+        packing: Packing::full(BlockSize::for_state(0)),
+        policy: None,
+        state_bytes: 0,
+    }
 }
 
 /// One line for each entry: kind, mode, modification time, and what is in it.

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use fabric_backup::{
     clock::Clock,
     domain::{AzureBlob, Secret, StorageSpec},
-    storage::{AzureSettings, ErrorKind, ProbeStep, SpecError, Storage, StorageError, StoreSettings, Stores},
+    storage::{
+        AzureSettings, ErrorKind, ProbeStep, SpecError, Storage, StorageError, StoreSettings, Stores, faulty::Faults,
+    },
 };
 
 use crate::{
@@ -118,18 +120,49 @@ async fn a_missing_container_is_named_and_reading_does_not_make_it() {
     assert!(store.list("").await.unwrap_err().is_store_missing());
 }
 
-/// A blob such as other programs leave, under a name that no key of ours can be.
-fn put_raw(azurite: &Azurite, path: &str) {
+/// What the server says to a request without a body that is not one of ours.
+fn raw(azurite: &Azurite, method: &str, path: &str, query: &str) -> String {
     let sas = account_sas("rwdlc", "2099-01-01T00:00:00Z");
     let endpoint = azurite.endpoint();
     let (_, rest) = endpoint.split_once("://").unwrap();
     let (server, account) = rest.split_once('/').unwrap();
-    let head = format!("PUT /{account}/{path}?{sas} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n");
+    let head = format!("{method} /{account}/{path}?{query}{sas} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n");
     let blob = "x-ms-blob-type: BlockBlob\r\nContent-Length: 0\r\n\r\n";
     let mut line = TcpStream::connect(server).unwrap();
     line.write_all(format!("{head}{blob}").as_bytes()).unwrap();
-    let answer = std::io::read_to_string(line).unwrap();
+    std::io::read_to_string(line).unwrap()
+}
+
+/// A blob such as other programs leave, under a name that no key of ours can be.
+fn put_raw(azurite: &Azurite, path: &str) {
+    let answer = raw(azurite, "PUT", path, "");
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+/// How long the blocks of a blob are, in MiB.
+fn blocks(azurite: &Azurite, path: &str) -> Vec<u64> {
+    let answer = raw(azurite, "GET", path, "comp=blocklist&blocklisttype=committed&");
+    let sizes = answer.split("<Size>").skip(1).map(|rest| rest.split_once('<').unwrap().0);
+    sizes.map(|size| size.parse::<u64>().unwrap() >> 20).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_blocks_of_a_blob_are_as_long_as_what_it_will_be_needs_and_no_longer() {
+    let azurite = Azurite::start();
+    let stores = Stores::new(StoreSettings::default(), Clock::system()).observed(Faults::new(Vec::new()));
+    let store = stores.open(&spec(&azurite.connection_string(), "blocks")).unwrap();
+    let part = Bytes::from(vec![7; 9 << 20]);
+    for (key, tib, expected) in
+        [("small", 0, vec![8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 4]), ("large", 2, vec![56, 52])]
+    {
+        let mut writer = store.create_of(key, tib << 40).await.unwrap();
+        for _ in 0..12 {
+            writer.write(part.clone()).await.unwrap();
+        }
+        writer.finish().await.unwrap();
+        assert_eq!(blocks(&azurite, &format!("blocks/{key}")), expected);
+        assert_eq!(store.get_range(key, 58_720_250..58_720_260).await.unwrap(), [7; 10].as_slice());
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Answer, Container, FirstWrite, StorageError, Trouble, Upload,
-    blocks::{MOST_BLOCKS, block_size},
+    blocks::{Blocks, MOST_BLOCKS},
 };
 
 /// Bytes on their way at one time, but always one block; with the block that is gathered about 64 MiB.
@@ -20,6 +20,7 @@ pub(super) struct AzureUpload {
     key: String,
     /// Tells our blocks from those of others who write the same name.
     id: Uuid,
+    sizes: Blocks,
     /// How many were started.
     blocks: usize,
     gathered: Vec<Bytes>,
@@ -30,15 +31,23 @@ pub(super) struct AzureUpload {
 }
 
 impl AzureUpload {
-    pub(super) fn new(container: Arc<Container>, key: String) -> Self {
+    pub(super) fn new(container: Arc<Container>, key: String, about: u64) -> Self {
         let (id, transfers) = (container.clock.uuid(), JoinSet::new());
-        Self { container, key, id, blocks: 0, gathered: Vec::new(), length: 0, transfers, in_flight: 0 }
+        let sizes = Blocks::of(about);
+        Self { container, key, id, sizes, blocks: 0, gathered: Vec::new(), length: 0, transfers, in_flight: 0 }
     }
 
-    async fn add(&mut self, part: Bytes) -> Result<(), Trouble> {
-        self.length += part.len();
-        self.gathered.push(part);
-        if self.length < block_size(self.blocks) { Ok(()) } else { self.start().await }
+    async fn add(&mut self, mut part: Bytes) -> Result<(), Trouble> {
+        while !part.is_empty() {
+            let size = self.sizes.size(self.blocks);
+            let piece = part.split_to(part.len().min(size - self.length));
+            self.length += piece.len();
+            self.gathered.push(piece);
+            if self.length == size {
+                self.start().await?;
+            }
+        }
+        Ok(())
     }
 
     async fn start(&mut self) -> Result<(), Trouble> {

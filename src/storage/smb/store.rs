@@ -335,7 +335,7 @@ impl Backend for Smb {
         async move { self.0.told("ask the time with", UNFINISHED, self.0.time().await).await.map(Some) }.boxed()
     }
 
-    fn create<'a>(&'a self, key: &'a str) -> Answer<'a, Box<dyn Upload>> {
+    fn create<'a>(&'a self, key: &'a str, _about: u64) -> Answer<'a, Box<dyn Upload>> {
         async move {
             let mut upload = SmbUpload::start(Arc::clone(&self.0), key).await?;
             upload.sweep().await;

@@ -106,6 +106,12 @@ class Azurite:
         client = self._client().get_container_client(container)
         return any(blob.size == 0 for blob in client.list_blobs(include=["uncommittedblobs"]))
 
+    def uncommitted(self, container: str) -> list[int]:
+        """The sizes of the blocks that no commit has made a blob yet."""
+        client = self._client().get_container_client(container)
+        blobs = [client.get_blob_client(blob.name) for blob in client.list_blobs(include=["uncommittedblobs"])]
+        return [block.size for blob in blobs for block in blob.get_block_list("uncommitted")[1]]
+
     def read(self, container: str, name: str) -> bytes:
         return self._client().get_blob_client(container, name).download_blob().readall()
 
