@@ -15,6 +15,7 @@ use fabric_backup::{
         AzureSettings, ErrorKind, ProbeStep, SpecError, Storage, StorageError, StoreSettings, Stores, faulty::Faults,
     },
 };
+use tempfile::TempDir;
 
 use crate::{
     azurite::{ACCOUNT, Azurite, KEY},
@@ -57,12 +58,22 @@ async fn backups_come_and_go_in_a_container() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_lists_more_names_than_one_answer_holds() {
+async fn a_container_lists_ten_thousand_names_in_order() {
     let azurite = Azurite::start();
     // One answer holds 5000.
     let store = open(&azurite.connection_string(), "names");
     let put = async |key: &str| store.put_new(key, Bytes::from("x")).await.unwrap();
-    conformance::lists_in_order_of_bytes(&store, 5100, put).await;
+    conformance::lists_in_order_of_bytes(&store, 10_000, put).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_five_gibibytes_comes_back() {
+    let disk = TempDir::new().unwrap();
+    let azurite = Azurite::start_with(&["--location".as_ref(), disk.path().as_os_str()]);
+    let store = open(&azurite.connection_string(), "large");
+    store.put_new("made", Bytes::new()).await.unwrap();
+    store.delete("made").await.unwrap();
+    conformance::an_object_of_five_gibibytes_comes_back(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,10 +12,11 @@ const MIB: usize = 1 << 20;
 
 type Check = fn(&Storage) -> BoxFuture<'_, ()>;
 
-const CHECKS: [(&str, Check); 14] = [
+const CHECKS: [(&str, Check); 15] = [
     ("what is put is read back", |store| what_is_put_is_read_back(store).boxed()),
     ("a name is taken once", |store| a_name_is_taken_once(store).boxed()),
     ("of concurrent puts one wins", |store| of_concurrent_puts_one_wins(store).boxed()),
+    ("a put is seen whole or not at all", |store| a_put_is_seen_whole_or_not_at_all(store).boxed()),
     ("of concurrent writers one wins", |store| of_concurrent_writers_one_wins(store).boxed()),
     ("ranges are clipped", |store| ranges_are_clipped(store).boxed()),
     ("an empty object is an object", |store| an_empty_object_is_an_object(store).boxed()),
@@ -87,6 +88,27 @@ async fn of_concurrent_puts_one_wins(store: &Storage) {
     // The same bytes from everybody: a store must not take another's object for its own first attempt.
     let puts = (0..8).map(|_| store.put_new(NAME, Bytes::from("the same")));
     one_wins(join_all(puts).await);
+}
+
+async fn a_put_is_seen_whole_or_not_at_all(store: &Storage) {
+    const LEN: usize = 24 * MIB;
+    // The folder is there, so that only the object can be missing.
+    store.put_new("folder/first", Bytes::new()).await.unwrap();
+    let put = store.put_new("folder/large", noise(LEN));
+    let look = async {
+        loop {
+            let listed = store.list("folder/large").await.unwrap().pop();
+            let size = match store.size("folder/large").await {
+                Err(error) if error.kind() == ErrorKind::NotFound && listed.is_none() => continue,
+                size => size.unwrap(),
+            };
+            assert_eq!((size, listed.map_or(size, |object| object.size)), (LEN as u64, LEN as u64));
+            assert_eq!(store.get_range("folder/large", LEN as u64 - 1..u64::MAX).await.unwrap().len(), 1);
+            return;
+        }
+    };
+    let (done, ()) = tokio::join!(put, look);
+    done.unwrap();
 }
 
 async fn of_concurrent_writers_one_wins(store: &Storage) {
@@ -258,6 +280,33 @@ async fn the_time_is_about_ours_or_not_told(store: &Storage) {
     let theirs = store.time().await.unwrap().unwrap_or(ours);
     assert!((theirs - ours).num_seconds().abs() < 60, "{theirs}");
     assert_eq!(keys(store, "").await, [NAME]);
+}
+
+/// 5 GiB, no two parts alike; for stores that have the room.
+pub(crate) async fn an_object_of_five_gibibytes_comes_back(store: &Storage) {
+    const PARTS: u32 = 640;
+    let part = |number: u32| {
+        let mut part = vec![0; 8 * MIB];
+        part[..4].copy_from_slice(&number.to_be_bytes());
+        Bytes::from(part)
+    };
+    let mut writer = store.create(NAME).await.unwrap();
+    for number in 0..PARTS {
+        writer.write(part(number)).await.unwrap();
+    }
+    assert_eq!(keys(store, "").await, [""; 0]);
+    writer.finish().await.unwrap();
+    let len = u64::from(PARTS) * 8 * MIB as u64;
+    let objects = store.list("").await.unwrap();
+    assert_eq!(objects.iter().map(|object| object.size).collect::<Vec<_>>(), [len]);
+    assert_eq!(store.size(NAME).await.unwrap(), len);
+    for number in [0, 1, 255, 256, 511, 512, 513, PARTS - 1] {
+        let start = u64::from(number) * 8 * MIB as u64;
+        assert_eq!(store.get_range(NAME, start..start + 4).await.unwrap(), number.to_be_bytes().as_slice());
+    }
+    assert_eq!(store.get_range(NAME, len - 1..len + 9).await.unwrap(), [0].as_slice());
+    store.delete(NAME).await.unwrap();
+    assert_eq!(keys(store, "").await, [""; 0]);
 }
 
 /// As many names as a store is given time for; `put` makes an object of one byte.

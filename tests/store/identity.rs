@@ -13,7 +13,7 @@ use fabric_backup::{
 };
 
 use crate::{
-    azurite::Azurite,
+    azurite::{Azurite, IN_MEMORY},
     certificates::Authority,
     conformance,
     identity_endpoint::{IdentityEndpoint, token},
@@ -28,9 +28,9 @@ impl World {
     fn new() -> Self {
         let authority = Authority::new();
         let (certificate, key) = (authority.file("server.pem"), authority.file("server.key"));
-        let oauth = ["--oauth", "basic", "--cert"].map(OsStr::new);
+        let oauth = [IN_MEMORY, "--oauth", "basic", "--cert"].map(OsStr::new);
         let files = [certificate.as_os_str(), OsStr::new("--key"), key.as_os_str()];
-        let azurite = Azurite::start_with(&[oauth, files].concat());
+        let azurite = Azurite::start_with(&[oauth.as_slice(), files.as_slice()].concat());
         Self { authority, azurite }
     }
 

@@ -1,5 +1,6 @@
 use std::{
     fs,
+    num::{NonZeroU32, NonZeroU64},
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
     process::Command,
@@ -10,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fabric_backup::{
     clock::Clock,
     domain::{FileShare, StorageSpec},
-    storage::{ErrorKind, SpecError, Storage, StoreSettings, Stores},
+    storage::{ErrorKind, Limits, Rates, SpecError, Storage, StoreSettings, Stores},
 };
 use tempfile::TempDir;
 
@@ -164,20 +165,30 @@ async fn a_file_where_the_share_should_be_is_no_empty_share() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_of_five_gibibytes_comes_back() {
-    const GIB: u64 = 1 << 30;
     let root = TempDir::new().unwrap();
-    let store = open(&root, "share");
-    let mut writer = store.create("large").await.unwrap();
-    for number in 0..640_u32 {
-        let mut part = vec![0; 8 << 20];
-        part[..4].copy_from_slice(&number.to_be_bytes());
-        writer.write(part.into()).await.unwrap();
-    }
-    writer.finish().await.unwrap();
-    assert_eq!(store.list("").await.unwrap()[0].size, 5 * GIB);
-    let four = 4 * GIB;
-    assert_eq!(store.get_range("large", four..four + 4).await.unwrap(), 512_u32.to_be_bytes().as_slice());
-    assert_eq!(store.get_range("large", 5 * GIB - 1..6 * GIB).await.unwrap(), [0].as_slice());
+    conformance::an_object_of_five_gibibytes_comes_back(&open(&root, "share")).await;
+}
+
+/// The store that `settings` makes of a directory below `root`.
+fn decorated(root: &TempDir, name: &str, settings: &StoreSettings) -> Storage {
+    let settings = StoreSettings { share_roots: vec![root.path().to_owned()], ..settings.clone() };
+    Stores::new(settings, Clock::system()).open(&spec(root.path().join(name))).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_behind_a_narrow_gate_keeps_every_promise() {
+    let root = TempDir::new().unwrap();
+    let limits = Limits { calls: NonZeroU32::new(1), bytes: NonZeroU64::new(1 << 20) };
+    let settings = StoreSettings { limits, ..StoreSettings::default() };
+    conformance::run(async |number| decorated(&root, &format!("share {number}"), &settings)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_at_a_bounded_pace_keeps_every_promise() {
+    let root = TempDir::new().unwrap();
+    let rates = Rates { node: NonZeroU64::new(200 << 20), store: NonZeroU64::new(100 << 20) };
+    let settings = StoreSettings { rates, ..StoreSettings::default() };
+    conformance::run(async |number| decorated(&root, &format!("share {number}"), &settings)).await;
 }
 
 #[tokio::test]

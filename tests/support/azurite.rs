@@ -14,24 +14,27 @@ pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 /// Its key.
 pub(crate) const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// A running Azurite that keeps everything in memory.
+/// The argument of one that keeps everything in memory.
+pub(crate) const IN_MEMORY: &str = "--inMemoryPersistence";
+
+/// A running Azurite.
 pub(crate) struct Azurite {
     child: Child,
     url: String,
 }
 
 impl Azurite {
-    /// Returns once it listens.
+    /// Keeps everything in memory. Returns once it listens.
     pub(crate) fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_with(&[IN_MEMORY.as_ref()])
     }
 
-    /// With `arguments` beside the usual ones, such as those for https.
+    /// With `arguments` beside the usual ones: where it keeps what it has, and such as those for https.
     pub(crate) fn start_with(arguments: &[&OsStr]) -> Self {
         let program = program();
         let ports = ["--blobPort", "0", "--queuePort", "0", "--tablePort", "0"];
         let mut child = Command::new(&program)
-            .args(["--skipApiVersionCheck", "--inMemoryPersistence", "--silent", "--disableTelemetry"])
+            .args(["--skipApiVersionCheck", "--silent", "--disableTelemetry"])
             .args(ports)
             .args(arguments)
             .stdout(Stdio::piped())
