@@ -42,12 +42,14 @@ async fn backups(server: &str, rate: u32, partitions: &str) {
         tokio::time::sleep_until(due).await;
         running.spawn(async move { (request.send().await.unwrap().status().as_u16(), due.elapsed()) });
     }
-    report(running.join_all().await);
+    report(&running.join_all().await);
 }
 
-fn report(answers: Vec<(u16, Duration)>) {
+fn report(answers: &[(u16, Duration)]) {
     let mut statuses = BTreeMap::<u16, usize>::new();
-    answers.iter().for_each(|(status, _)| *statuses.entry(*status).or_default() += 1);
+    for (status, _) in answers {
+        *statuses.entry(*status).or_default() += 1;
+    }
     let mut took: Vec<f64> = answers.iter().map(|(_, took)| took.as_secs_f64() * 1e3).collect();
     took.sort_by(f64::total_cmp);
     let at = |share: usize| took[(took.len() * share / 1000).min(took.len() - 1)];
