@@ -33,7 +33,7 @@ mod zip;
 pub use block::{BlockHash, BlockSize};
 pub use catalog::{Catalog, CatalogError, Filter, Found, Listing, Wanted};
 pub use extract::{ExtractError, Sink, SinkFile};
-pub use manifest::{Frame, Item, Items, Manifest, ManifestError, Member, Stored};
+pub use manifest::{Frame, Item, Items, Manifest, ManifestError, ManifestWriter, Member, Stored};
 pub use metadata::{Content, FORMAT_VERSION, Metadata, MetadataError, decode, encode};
 pub use names::{Keys, LocationError, Place, Scope, parse_location};
 pub use order::OrderError;
@@ -42,6 +42,7 @@ pub use position::{Position, PositionError};
 pub use read::{Archive, ReadError};
 pub use remove::{RemoveError, remove};
 pub use verify::Inspected;
+pub use windows::{Batch, Planner, Step, Window};
 pub use wire::WireError;
 pub use write::{CommitError, Draft, Staged, Upload, WriteError, committed, discard, free_second, stage};
 

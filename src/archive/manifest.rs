@@ -10,7 +10,7 @@ mod writer;
 use uuid::Uuid;
 
 pub use reader::{Items, Manifest, ManifestError};
-pub(super) use writer::ManifestWriter;
+pub use writer::ManifestWriter;
 
 use super::block::BlockHash;
 use crate::domain::{Entry, Location};

@@ -30,11 +30,11 @@ const FOLDERS: (usize, usize) = (32, 128);
 
 /// A range of one zip that is fetched at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Window {
+pub struct Window {
     /// As [`Frame::member`].
-    pub(super) member: u32,
+    pub member: u32,
     /// Which bytes of its zip.
-    pub(super) range: Range<u64>,
+    pub range: Range<u64>,
 }
 
 impl Window {
@@ -43,7 +43,7 @@ impl Window {
     }
 
     /// The frame's part of the bytes that were fetched; none if they are too few.
-    pub(super) fn part<'a>(&self, bytes: &'a [u8], frame: Frame) -> Option<&'a [u8]> {
+    pub fn part<'a>(&self, bytes: &'a [u8], frame: Frame) -> Option<&'a [u8]> {
         let start = usize::try_from(frame.offset.checked_sub(self.range.start)?).ok()?;
         bytes.get(start..start.checked_add(frame.len as usize)?)
     }
@@ -62,7 +62,7 @@ fn end(frame: Frame) -> u64 {
 }
 
 /// What is done with a frame once it is there.
-pub(super) trait Step {
+pub trait Step {
     /// The frame it needs.
     fn frame(&self) -> Frame;
     /// How many bytes come of it.
@@ -73,10 +73,11 @@ pub(super) trait Step {
 
 /// A window, and what is done with its frames.
 #[derive(Debug)]
-pub(super) struct Batch<S> {
-    pub(super) window: Window,
+pub struct Batch<S> {
+    /// What is fetched.
+    pub window: Window,
     /// In the order in which they were planned.
-    pub(super) steps: Vec<S>,
+    pub steps: Vec<S>,
     plain: u64,
     /// How many folders, and the last of them.
     folders: (usize, u64),
@@ -85,7 +86,7 @@ pub(super) struct Batch<S> {
 }
 
 /// Groups steps into batches.
-pub(super) struct Planner<S> {
+pub struct Planner<S> {
     /// By where their windows start.
     open: BTreeMap<(u32, u64), Batch<S>>,
     /// Where they start, in the order in which they were opened.
@@ -96,13 +97,20 @@ pub(super) struct Planner<S> {
     born: u64,
 }
 
+impl<S: Step> Default for Planner<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<S: Step> Planner<S> {
-    pub(super) fn new() -> Self {
+    /// Nothing is planned yet.
+    pub fn new() -> Self {
         Self { open: BTreeMap::new(), ages: BTreeMap::new(), ready: VecDeque::new(), steps: 0, folders: 0, born: 0 }
     }
 
     /// Plans a step.
-    pub(super) fn add(&mut self, step: S) {
+    pub fn add(&mut self, step: S) {
         match self.nearest(step.frame()) {
             Some(at) => self.join(at, step),
             None => self.open(step),
@@ -113,14 +121,14 @@ impl<S: Step> Planner<S> {
     }
 
     /// No steps follow: everything is ready.
-    pub(super) fn end(&mut self) {
+    pub fn end(&mut self) {
         while !self.open.is_empty() {
             self.close_oldest();
         }
     }
 
     /// The next batch that is complete.
-    pub(super) fn take(&mut self) -> Option<Batch<S>> {
+    pub fn take(&mut self) -> Option<Batch<S>> {
         self.ready.pop_front()
     }
 

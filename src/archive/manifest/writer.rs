@@ -12,7 +12,7 @@ use crate::domain::{Entry, EntryKind};
 const LEVEL: i32 = 1;
 
 /// Takes entries in order, each file followed by all its blocks; the caller has checked the order.
-pub(in crate::archive) struct ManifestWriter {
+pub struct ManifestWriter {
     out: zstd::Encoder<'static, Vec<u8>>,
     scratch: Vec<u8>,
     path: String,
@@ -26,7 +26,7 @@ pub(in crate::archive) struct ManifestWriter {
 
 impl ManifestWriter {
     /// Starts one; `members` are the earlier backups of the chain, the full one first.
-    pub(in crate::archive) fn new(block_size: BlockSize, members: &[Member]) -> io::Result<Self> {
+    pub fn new(block_size: BlockSize, members: &[Member]) -> io::Result<Self> {
         let mut out = zstd::Encoder::new(Vec::new(), LEVEL)?;
         out.window_log(WINDOW_LOG.min(20))?;
         out.include_checksum(false)?;
@@ -36,7 +36,7 @@ impl ManifestWriter {
     }
 
     /// The next entry, and its stamp if it is a file that has one.
-    pub(in crate::archive) fn entry(&mut self, entry: &Entry, stamp: u64) -> io::Result<()> {
+    pub fn entry(&mut self, entry: &Entry, stamp: u64) -> io::Result<()> {
         self.put_holes();
         self.put_attributes(entry);
         match &entry.kind {
@@ -52,12 +52,12 @@ impl ManifestWriter {
     }
 
     /// The next so many blocks of the file are zero.
-    pub(in crate::archive) fn holes(&mut self, blocks: u64) {
+    pub fn holes(&mut self, blocks: u64) {
         self.holes += blocks;
     }
 
     /// The next `len` bytes of the file are stored.
-    pub(in crate::archive) fn block(&mut self, stored: &Stored, len: u32) -> io::Result<()> {
+    pub fn block(&mut self, stored: &Stored, len: u32) -> io::Result<()> {
         self.put_holes();
         self.put_place(stored);
         self.scratch.extend_from_slice(&stored.hash.0);
@@ -67,7 +67,7 @@ impl ManifestWriter {
     }
 
     /// The compressed manifest and the length of its encoding.
-    pub(in crate::archive) fn finish(mut self) -> io::Result<Vec<u8>> {
+    pub fn finish(mut self) -> io::Result<Vec<u8>> {
         self.put_holes();
         self.scratch.push(kind::END);
         put_varint(&mut self.scratch, self.entries);
