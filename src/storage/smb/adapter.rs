@@ -18,12 +18,18 @@ use super::{
 use crate::{domain::Credentials, storage::allow::judged};
 use link::CrateLink;
 use room::{Closed, Inside, Room};
-use transport::Tcp;
+use transport::{Interim, Tcp};
 
 /// How much of a directory is read at once.
 const LISTED_AT_ONCE: u32 = 1 << 20;
-/// One for each 64 KiB on the way. The crate loses those that an interim answer brings, so it asks for many more than it needs.
-const CREDITS: u16 = 1024;
+/// One for each 64 KiB on the way. The crate loses those that an interim answer brings, 16 for a whole piece, and waits for
+/// ever without any, so it asks for many more than it needs.
+const CREDITS: u16 = 2048;
+/// A server gives a few more with each answer: Samba 32. After so many questions they are about as many as that.
+const QUESTIONS: usize = 64;
+/// After so many interim answers more than a third of the credits are lost; and of the 8192 that a server gives out it
+/// believes to have given most, as it gives up to 48 with each.
+const WORN: i64 = 48;
 /// How long reaching the host may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -38,7 +44,8 @@ impl Client for SmbCrate {
             let entering = in_time(limit, async move { enter(&target, &user).await });
             let entered = room.run(entering).await.unwrap_or_else(|Closed| Err(given_up()));
             let share = entered.inspect_err(|_| room.close())?;
-            Ok(Arc::new(CrateLink::new(Inside::new(room, share), limit)) as Arc<dyn Link>)
+            let interim = share.interim.clone();
+            Ok(Arc::new(CrateLink::new(Inside::new(room, share), interim, limit)) as Arc<dyn Link>)
         }
         .boxed()
     }
@@ -49,6 +56,7 @@ struct Share {
     tree: Tree,
     _session: Session,
     connection: Connection,
+    interim: Interim,
 }
 
 impl Share {
@@ -95,7 +103,7 @@ fn names(user: &str) -> Result<Vec<Username>, Trouble> {
 }
 
 async fn enter_as(target: &Target, username: Username, user: &Credentials) -> Result<Share, Trouble> {
-    let connection = negotiated(target).await?;
+    let (connection, interim) = negotiated(target).await?;
     let identity = AuthIdentity { username, password: user.password.expose().to_owned().into() };
     let session = connection.authenticate(identity).await.map_err(not_let_in)?;
     let unc = UncPath::new(&target.host).and_then(|host| host.with_share(&target.share)).map_err(trouble)?;
@@ -103,13 +111,13 @@ async fn enter_as(target: &Target, username: Username, user: &Credentials) -> Re
         Trouble::Refused(status) => Trouble::NoEntry(status),
         other => other,
     })?;
-    Ok(Share { tree, _session: session, connection })
+    Ok(Share { tree, _session: session, connection, interim })
 }
 
 /// Encrypted where the server can; signed always.
-async fn negotiated(target: &Target) -> Result<Connection, Trouble> {
+async fn negotiated(target: &Target) -> Result<(Connection, Interim), Trouble> {
     match negotiate(target, EncryptionMode::Required).await? {
-        Ok(connection) if encrypts(&connection) => Ok(connection),
+        Ok((connection, interim)) if encrypts(&connection) => Ok((connection, interim)),
         Ok(_) | Err(Error::NegotiationError(_)) => negotiate(target, EncryptionMode::Allowed).await?.map_err(trouble),
         Err(other) => Err(trouble(other)),
     }
@@ -120,7 +128,7 @@ fn encrypts(connection: &Connection) -> bool {
     connection.conn_info().is_some_and(|info| info.negotiation.encryption_cipher.is_some())
 }
 
-async fn negotiate(target: &Target, encryption: EncryptionMode) -> Result<smb::Result<Connection>, Trouble> {
+async fn negotiate(target: &Target, encryption: EncryptionMode) -> Result<smb::Result<(Connection, Interim)>, Trouble> {
     let config = ConnectionConfig {
         // Ours ends sooner.
         timeout: Some(target.answer_timeout * 2),
@@ -132,7 +140,9 @@ async fn negotiate(target: &Target, encryption: EncryptionMode) -> Result<smb::R
         ..ConnectionConfig::default()
     };
     let tcp = Box::new(reach(target).await?);
-    Ok(Connection::from_transport(tcp, &target.host, Guid::generate(), config).await)
+    let interim = tcp.interim();
+    let connection = Connection::from_transport(tcp, &target.host, Guid::generate(), config).await;
+    Ok(connection.map(|connection| (connection, interim)))
 }
 
 async fn reach(target: &Target) -> Result<Tcp, Trouble> {

@@ -36,6 +36,9 @@ pub(super) struct Target {
 pub(super) trait Link: Send + Sync {
     fn is_over(&self) -> bool;
 
+    /// Whether it will not last much longer: what is under way may end, and then it is to be left for another.
+    fn is_worn(&self) -> bool;
+
     fn open(&self, path: &str, how: How) -> Answer<Box<dyn OpenFile>>;
 
     /// One that is there is no error; what is above it must be there.

@@ -39,6 +39,8 @@ struct Server {
     files: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
     calls: AtomicUsize,
     connections: AtomicUsize,
+    /// How many calls a connection lasts; any number if 0.
+    lasts: usize,
     loss: Mutex<Option<Loss>>,
     /// Writes that are acknowledged from now on are forgotten with the connection.
     forgetful: AtomicBool,
@@ -60,6 +62,7 @@ struct FakeClient(Arc<Server>);
 struct FakeLink {
     server: Arc<Server>,
     over: Arc<AtomicBool>,
+    calls: Arc<AtomicUsize>,
 }
 
 struct FakeFile {
@@ -79,7 +82,7 @@ fn lost<T>() -> Result<T, Trouble> {
 impl Client for FakeClient {
     fn connect(&self, _: &Target, user: &Credentials) -> Answer<Arc<dyn Link>> {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
-        let link = FakeLink { server: Arc::clone(&self.0), over: Arc::default() };
+        let link = FakeLink { server: Arc::clone(&self.0), over: Arc::default(), calls: Arc::default() };
         let refused = user.password.expose() == WRONG;
         at_once(if refused { Err(Trouble::NotLetIn(Status(0xC000_006D))) } else { Ok(Arc::new(link) as Arc<dyn Link>) })
     }
@@ -90,6 +93,7 @@ impl FakeLink {
         if self.over.load(Ordering::Relaxed) {
             return at_once(lost());
         }
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let call = self.server.calls.fetch_add(1, Ordering::Relaxed);
         let loss = *self.server.loss.lock().unwrap();
         let Some(loss) = loss.filter(|loss| loss.call == call) else { return at_once(effect(&self.server)) };
@@ -107,6 +111,10 @@ impl FakeLink {
 impl Link for FakeLink {
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
+    }
+
+    fn is_worn(&self) -> bool {
+        (1..=self.calls.load(Ordering::Relaxed)).contains(&self.server.lasts)
     }
 
     fn open(&self, path: &str, how: How) -> Answer<Box<dyn OpenFile>> {
@@ -238,6 +246,23 @@ async fn an_upload_survives_the_loss_of_its_connection_at_any_call() {
         assert!(server.files()["object"].1 == content(), "{loss:?}");
         assert!(server.connections.load(Ordering::Relaxed) >= 2 || loss.call + 1 >= calls, "{loss:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_worn_is_left_for_another_and_never_lent_again() {
+    let server = Arc::new(Server { lasts: 6, ..Server::default() });
+    let store = store(&server, "right");
+    let mut writer = store.create("object").await.unwrap();
+    writer.write(content()).await.unwrap();
+    writer.finish().await.unwrap();
+    let connections = server.connections.load(Ordering::Relaxed);
+    assert!(connections > 3, "{connections}");
+    assert_eq!(server.names(), ["object"]);
+    assert!(server.files()["object"].1 == content());
+    store.get_range("object", 0..7 * PIECE as u64).await.unwrap();
+    let connections = server.connections.load(Ordering::Relaxed);
+    store.get("object").await.unwrap();
+    assert_eq!(server.connections.load(Ordering::Relaxed), connections + 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -128,7 +128,7 @@ impl Deref for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(idle) = self.idle.upgrade().filter(|_| !self.link.is_over()) {
+        if let Some(idle) = self.idle.upgrade().filter(|_| !self.link.is_over() && !self.link.is_worn()) {
             idle.put(Arc::clone(&self.access), Arc::clone(&self.link));
         }
     }

@@ -130,6 +130,9 @@ impl Unfinished {
             if self.acknowledged() - self.durable >= CHECKPOINT {
                 self.make_durable().await?;
             }
+            if self.open.as_ref().is_some_and(|open| open.lent.is_worn()) {
+                self.change().await?;
+            }
             let (at, data) = (self.len, part.split_to(part.len().min(PIECE)));
             self.len += data.len() as u64;
             let written = self.begin(at, data.clone());
@@ -168,6 +171,18 @@ impl Unfinished {
         }
         (self.durable, self.sum) = (self.acknowledged(), crc32fast::Hasher::new());
         Ok(())
+    }
+
+    /// Goes on over another connection while nothing is on its way and all is durable, before this one fails.
+    async fn change(&mut self) -> Result<(), Trouble> {
+        while !self.waiting.is_empty() {
+            self.settle().await?;
+        }
+        self.make_durable().await?;
+        match self.reopen().await {
+            Err(trouble) => self.recover(trouble).await,
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Goes on from what the server has acknowledged, on another connection.

@@ -1,14 +1,20 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use smb::{
     CreateDisposition, CreateOptions, Directory, File, FileAccessMask, FileAttributes, FileCreateArgs,
     FileDirectoryInformation, FileDispositionInformation, FileInternalInformation, FileRenameInformation, Resource,
 };
 
-use super::{Closed, Inside, Room, Share, given_up, in_time, io_trouble, trouble};
+use super::{Closed, Inside, Interim, QUESTIONS, Room, Share, WORN, given_up, in_time, io_trouble, trouble};
 use crate::storage::smb::{
     client::{Answer, Entry, EntryKind, Facts, How, Link, OpenFile, Trouble},
     status::Status,
@@ -16,12 +22,15 @@ use crate::storage::smb::{
 
 pub(super) struct CrateLink {
     share: Inside<Share>,
+    interim: Interim,
+    /// Whether it was given credits for more than a few pieces.
+    rich: Arc<AtomicBool>,
     limit: Duration,
 }
 
 impl CrateLink {
-    pub(super) fn new(share: Inside<Share>, limit: Duration) -> Self {
-        Self { share, limit }
+    pub(super) fn new(share: Inside<Share>, interim: Interim, limit: Duration) -> Self {
+        Self { share, interim, rich: Arc::default(), limit }
     }
 }
 
@@ -53,11 +62,19 @@ impl Link for CrateLink {
         self.share.room.is_closed()
     }
 
+    fn is_worn(&self) -> bool {
+        self.interim.count() > WORN
+    }
+
     fn open(&self, path: &str, how: How) -> Answer<Box<dyn OpenFile>> {
         let (path, room, limit) = (path.to_owned(), Arc::clone(&self.share.room), self.limit);
-        operate(&self.share.room, self.share.get(), limit, |share| async move {
+        let rich = Arc::clone(&self.rich);
+        operate(&self.share.room, self.share.get(), limit, move |share| async move {
             let file = opened_file(share.tree.create(&path, &file_args(how)).await.map_err(trouble)?)?;
             let facts = Facts { size: file_size(&file).await?, created: created(&file) };
+            if how != How::Delete && !rich.swap(true, Relaxed) {
+                enrich(&file).await?;
+            }
             let piece = share.piece();
             Ok(Box::new(CrateFile { file: Inside::new(room, file), facts, piece, limit }) as Box<dyn OpenFile>)
         })
@@ -119,6 +136,12 @@ fn moment(since: Duration) -> DateTime<Utc> {
 fn created(file: &File) -> DateTime<Utc> {
     let created = file.created().assume_utc();
     DateTime::from_timestamp(created.unix_timestamp(), created.nanosecond()).unwrap_or_default()
+}
+
+/// Asks what is answered at once, for the credits that come with the answers.
+async fn enrich(file: &File) -> Result<(), Trouble> {
+    let questions = stream::iter(0..QUESTIONS).map(|_| file_size(file));
+    questions.buffer_unordered(8).try_for_each(|_| std::future::ready(Ok(()))).await
 }
 
 async fn file_size(file: &File) -> Result<u64, Trouble> {

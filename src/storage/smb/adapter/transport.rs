@@ -3,7 +3,14 @@
 //!
 //! Every failure is told as the end of the connection: the crate would try again for ever after any other.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+};
 
 use futures::{FutureExt, future::BoxFuture};
 use smb::transport::{IoVec, SmbTransport, SmbTransportRead, SmbTransportWrite, TransportError, error::Result};
@@ -18,11 +25,26 @@ use tokio::{
 /// What is smaller waits for what follows it, so that a message goes out in one or two pieces.
 const GATHERED: usize = 64 << 10;
 
+/// How many bytes tell the length of the message that follows them.
+const LENGTH: usize = 4;
+
+/// How many more messages came than were sent. Every request has one answer, so the others were interim ones: the crate
+/// loses the credits that they bring, and what they were cannot be seen here, as messages may be encrypted.
+#[derive(Clone, Default)]
+pub(super) struct Interim(Arc<AtomicI64>);
+
+impl Interim {
+    pub(super) fn count(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// One end of a connection, or both.
 pub(super) struct Tcp {
     peer: SocketAddr,
     reader: Option<OwnedReadHalf>,
     writer: Option<BufWriter<OwnedWriteHalf>>,
+    interim: Interim,
 }
 
 impl Tcp {
@@ -31,11 +53,16 @@ impl Tcp {
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
         let writer = BufWriter::with_capacity(GATHERED, writer);
-        Ok(Self { peer: address, reader: Some(reader), writer: Some(writer) })
+        Ok(Self { peer: address, reader: Some(reader), writer: Some(writer), interim: Interim::default() })
+    }
+
+    pub(super) fn interim(&self) -> Interim {
+        self.interim.clone()
     }
 
     async fn write(&mut self, message: &IoVec) -> io::Result<()> {
         let writer = self.writer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        self.interim.0.fetch_sub(1, Relaxed);
         let len = u32::try_from(message.total_size()).map_err(io::Error::other)?;
         writer.write_all(&len.to_be_bytes()).await?;
         for piece in message.iter() {
@@ -52,7 +79,11 @@ impl Tcp {
 
     async fn read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         let reader = self.reader.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        reader.read_exact(bytes).await.map(drop)
+        reader.read_exact(bytes).await?;
+        if bytes.len() == LENGTH {
+            self.interim.0.fetch_add(1, Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -73,8 +104,9 @@ impl SmbTransport for Tcp {
     }
 
     fn split(self: Box<Self>) -> Result<(Box<dyn SmbTransportRead>, Box<dyn SmbTransportWrite>)> {
-        let Self { peer, reader, writer } = *self;
-        Ok((Box::new(Self { peer, reader, writer: None }), Box::new(Self { peer, reader: None, writer })))
+        let Self { peer, reader, writer, interim } = *self;
+        let reading = Self { peer, reader, writer: None, interim: interim.clone() };
+        Ok((Box::new(reading), Box::new(Self { peer, reader: None, writer, interim })))
     }
 
     fn remote_address(&self) -> Result<SocketAddr> {
