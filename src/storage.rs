@@ -93,6 +93,11 @@ impl Storage {
         self.backend.description()
     }
 
+    /// Why a call is tried again at the moment, if one is: whoever drops it can say what was waited for.
+    pub fn waits(&self) -> Option<StorageError> {
+        self.backend.waits()
+    }
+
     /// Writes a small object whole; `AlreadyExists` if somebody else's object has that key.
     pub async fn put_new(&self, key: &str, data: Bytes) -> Result<(), StorageError> {
         self.backend.put_new(self.check("write", key)?, data).await

@@ -53,7 +53,7 @@ impl<E: std::error::Error + 'static> WriteError<E> {
     pub fn code(&self, of_source: impl FnOnce(&E) -> FailureCode) -> FailureCode {
         match self {
             Self::Source(error) => of_source(error),
-            Self::Storage(error) => error.code(),
+            Self::Storage(error) | Self::Vanished(error) => error.code(),
             Self::Location(_) => FailureCode::InvalidArgument,
             Self::Taken(_) | Self::Stopped => FailureCode::Other,
         }

@@ -63,6 +63,9 @@ pub enum WriteError<E: std::error::Error + 'static> {
     /// Another backup took the name meanwhile: choose the next free second.
     #[error("another backup has the name '{0}'")]
     Taken(Location),
+    /// The storage has lost what it had taken: write it anew.
+    #[error(transparent)]
+    Vanished(StorageError),
     /// The packing thread died.
     #[error("packing stopped unexpectedly; the log says where")]
     Stopped,
@@ -125,7 +128,7 @@ where
     });
     let sent = send(object, pieces, &meter).await;
     let packed = running.await.map_or(Err(WriteError::Stopped), |packed| packed.map_err(WriteError::Source));
-    let object = sent.map_err(WriteError::Storage)?;
+    let object = sent.map_err(|error| refused(&draft, error))?;
     let packed = match packed {
         Ok(packed) => object.finish().await.map(|()| packed).map_err(|error| refused(&draft, error))?,
         Err(error) => {
@@ -137,10 +140,11 @@ where
     Ok(Staged { storage: storage.clone(), keys, metadata })
 }
 
-/// What it means that the zip could not be created or finished.
+/// What it means that the zip could not be created, written or finished.
 fn refused<E: std::error::Error + 'static>(draft: &Draft, error: StorageError) -> WriteError<E> {
     match error.kind() {
         ErrorKind::AlreadyExists => WriteError::Taken(draft.point.location.clone()),
+        ErrorKind::Vanished => WriteError::Vanished(error),
         _ => WriteError::Storage(error),
     }
 }

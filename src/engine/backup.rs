@@ -42,7 +42,7 @@ impl Engine {
             Ok(()) => return Ok(()),
             Err(End::Ledger(error)) => return Err(error),
             Err(End::Failed(failure) | End::Changed(failure) | End::Lost(failure)) => Some(Event::Fail(failure)),
-            Err(End::Expired) => Some(Event::Expire(expired(job))),
+            Err(End::Expired(waited)) => Some(Event::Expire(expired(job, waited.as_deref()))),
             Err(End::Withdrawn) => None,
         };
         let left = self.take_back(run).await?;
@@ -62,7 +62,8 @@ impl Engine {
         let _slot = self.slot(run, &self.backups).await?;
         self.within(run, clear(&storage, job)).await?;
         self.start(run).await?;
-        let staged = self.within(run, Box::pin(self.attempts(hosted, job, &storage))).await?;
+        let staged = self.within(run, Box::pin(self.attempts(hosted, job, &storage))).await;
+        let staged = staged.map_err(|end| with_what_was_waited_for(end, &storage))?;
         self.step_backup(run, Event::Commit).await?;
         let point = self.settled(run, self.commit(job, &storage, staged)).await?;
         tracing::info!(partition = %run.partition, job = %job.id, location = %point.location, "backed up");
@@ -330,8 +331,8 @@ fn write_failed(error: &WriteError<CopyError>) -> End {
             Some(source) => source_failed(source, source),
             None => End::failed(pack.code(), pack),
         },
-        // The next attempt takes the next free name.
-        WriteError::Taken(_) => End::Changed(Failure::new(FailureCode::Other, words(error))),
+        // The next attempt takes the next free name, or writes anew what the storage has lost.
+        WriteError::Taken(_) | WriteError::Vanished(_) => End::Changed(Failure::new(FailureCode::Other, words(error))),
         _ => End::failed(error.code(|_| FailureCode::Other), error),
     }
 }
@@ -369,11 +370,21 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     if skipped.count == 0 { Vec::new() } else { vec![skipped.to_string()] }
 }
 
-fn expired(job: &BackupJob) -> Failure {
+/// A storage that does not answer is tried again until the deadline; then it is the reason.
+fn with_what_was_waited_for(end: End, storage: &Storage) -> End {
+    match end {
+        End::Expired(None) => End::Expired(storage.waits().map(|error| words(&error))),
+        end => end,
+    }
+}
+
+fn expired(job: &BackupJob, waited: Option<&str>) -> Failure {
     let minutes = (job.deadline - job.requested).max(TimeDelta::zero()).num_minutes();
-    let message = format!(
-        "not backed up within {minutes} minutes, nothing is left in the store; ask again with a greater BackupTimeout"
-    );
+    let hint = "ask again with a greater BackupTimeout";
+    let message = match waited {
+        Some(why) => format!("not backed up within {minutes} minutes, since the store was waited for: {why}; {hint}"),
+        None => format!("not backed up within {minutes} minutes, nothing is left in the store; {hint}"),
+    };
     Failure::new(FailureCode::Timeout, message)
 }
 

@@ -40,7 +40,7 @@ impl Engine {
     pub(super) async fn within<R>(&self, run: Run, work: impl Future<Output = Result<R, End>>) -> Result<R, End> {
         tokio::select! {
             biased;
-            () = self.clock.sleep_until(run.deadline) => Err(End::Expired),
+            () = self.clock.sleep_until(run.deadline) => Err(End::Expired(None)),
             result = self.unless_withdrawn(run, work) => result,
         }
     }

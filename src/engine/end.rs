@@ -16,8 +16,8 @@ pub(super) enum End {
     Failed(Failure),
     /// By schedule, and there is nothing to back up where a state was seen before. Has been noted as a loss of data.
     Lost(Failure),
-    /// Its deadline passed.
-    Expired,
+    /// Its deadline passed, while something was waited for if this says what.
+    Expired(Option<String>),
     /// Somebody cancelled it, or ended it already.
     Withdrawn,
     /// The state changed while it was read, or somebody took the name; a new attempt may fare better.

@@ -41,7 +41,7 @@ impl Engine {
             Ok(()) => return Ok(()),
             Err(End::Ledger(error)) => return Err(error),
             Err(End::Failed(failure) | End::Changed(failure) | End::Lost(failure)) => Some(Event::Fail(failure)),
-            Err(End::Expired) => Some(Event::Expire(expired(job))),
+            Err(End::Expired(_)) => Some(Event::Expire(expired(job))),
             Err(End::Withdrawn) => None,
         };
         if time::timeout(CLEAR, idle.recv()).await.is_err() {

@@ -37,7 +37,7 @@ impl Engine {
             Err(End::Failed(failure) | End::Changed(failure) | End::Lost(failure)) => {
                 self.end_verify(run, Some(Event::Fail(failure))).await
             }
-            Err(End::Expired) => self.end_verify(run, Some(Event::Expire(expired(&job)))).await,
+            Err(End::Expired(_)) => self.end_verify(run, Some(Event::Expire(expired(&job)))).await,
             Err(End::Withdrawn) => self.end_verify(run, None).await,
         }
     }

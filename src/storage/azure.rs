@@ -39,6 +39,7 @@ use super::{
 use access::{Access, Entry, Proof};
 pub(super) use lease::{Issuer, Lease};
 use requests::Requests;
+use retry::Waits;
 pub(super) use secrets::SecretSource;
 pub(super) use tokens::{TokenEndpoint, TokenSource};
 use trouble::Trouble;
@@ -94,7 +95,7 @@ impl Azure {
 
     fn over(description: String, access: Access, container: &str, http: reqwest::Client, clock: Clock) -> Self {
         let (http, container) = (HttpClient::new(http), container.to_owned());
-        let requests = Requests { http, access, container, clock: clock.clone() };
+        let requests = Requests { http, access, container, clock: clock.clone(), waits: Waits::default() };
         Self(Arc::new(Container { description, requests, clock }))
     }
 }
@@ -141,6 +142,7 @@ impl Container {
         match self.requests.facts(key).await {
             Ok(facts) if facts.attempt.as_deref() == Some(id) => Ok(()),
             Ok(_) => Err(Trouble::Taken),
+            Err(nobodys) if nobodys.is_absence() && conflict.is_block_missing() => Err(Trouble::Vanished),
             Err(_) => Err(conflict),
         }
     }
@@ -191,6 +193,10 @@ impl Container {
 impl Backend for Azure {
     fn description(&self) -> &str {
         &self.0.description
+    }
+
+    fn waits(&self) -> Option<StorageError> {
+        self.0.requests.waits.last().map(|(key, trouble)| self.0.explain("reach", &key, trouble))
     }
 
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {

@@ -15,6 +15,9 @@ pub(super) trait Backend: Send + Sync {
     /// For people; never a secret.
     fn description(&self) -> &str;
 
+    /// Why a call is tried again at the moment, if one is.
+    fn waits(&self) -> Option<StorageError>;
+
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()>;
 
     fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Bytes>;

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Full,
     /// The store cannot hold what was given.
     Invalid,
+    /// It has lost what it had taken of an upload: another upload may succeed.
+    Vanished,
     /// Anything else.
     Other,
 }
@@ -68,7 +70,7 @@ impl StorageError {
             ErrorKind::AccessDenied => FailureCode::AccessDenied,
             ErrorKind::Unreachable => FailureCode::Unreachable,
             ErrorKind::Invalid => FailureCode::InvalidArgument,
-            ErrorKind::AlreadyExists | ErrorKind::Full | ErrorKind::Other => FailureCode::Other,
+            ErrorKind::AlreadyExists | ErrorKind::Full | ErrorKind::Vanished | ErrorKind::Other => FailureCode::Other,
         }
     }
 
@@ -91,6 +93,7 @@ fn usual_reason(kind: ErrorKind) -> &'static str {
         ErrorKind::Unreachable => "the store cannot be reached",
         ErrorKind::Full => "no space is left",
         ErrorKind::Invalid => "the store cannot hold it",
+        ErrorKind::Vanished => "what was written so far is gone from the store",
         ErrorKind::Other => "it failed",
     }
 }

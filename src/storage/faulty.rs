@@ -195,6 +195,10 @@ impl Backend for Observed {
         self.inner.description()
     }
 
+    fn waits(&self) -> Option<StorageError> {
+        self.inner.waits()
+    }
+
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {
         self.watch.around(Verb::PutNew, key, self.inner.put_new(key, data)).boxed()
     }

@@ -16,7 +16,7 @@ use futures::FutureExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    Object,
+    Object, StorageError,
     backend::{Answer, Backend, Upload},
 };
 use crate::domain::StoreId;
@@ -113,6 +113,10 @@ impl Limited {
 impl Backend for Limited {
     fn description(&self) -> &str {
         self.inner.description()
+    }
+
+    fn waits(&self) -> Option<StorageError> {
+        self.inner.waits()
     }
 
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {

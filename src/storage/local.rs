@@ -274,6 +274,10 @@ impl Backend for Local {
         &self.0.description
     }
 
+    fn waits(&self) -> Option<StorageError> {
+        None
+    }
+
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {
         let write = move |directory: &Arc<Directory>, key: &str| {
             let unfinished = Unfinished::start(directory, key)?;

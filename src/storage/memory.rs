@@ -44,6 +44,10 @@ impl Backend for Memory {
         NAME
     }
 
+    fn waits(&self) -> Option<StorageError> {
+        None
+    }
+
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {
         async move { self.insert(key, data) }.boxed()
     }

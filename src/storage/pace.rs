@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Object,
+    Object, StorageError,
     backend::{Answer, Backend, Upload},
 };
 use crate::domain::StoreId;
@@ -134,6 +134,10 @@ impl Paced {
 impl Backend for Paced {
     fn description(&self) -> &str {
         self.inner.description()
+    }
+
+    fn waits(&self) -> Option<StorageError> {
+        self.inner.waits()
     }
 
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {

@@ -1,9 +1,12 @@
 """The store fails: the job ends with words a person can act on, and nothing half-written is ever listed."""
 
+import time
+
 import pytest
 from kit import state, wait
 from kit.azurite import Azurite, azure_storage
-from kit.lab import HIGH, LOW, SINGLE, SOUTH
+from kit.lab import HIGH, LOW, SINGLE, SOUTH, Lab
+from kit.proxy import Proxy
 from kit.state import MIB
 
 # Longer than the server goes on trying a store that is gone.
@@ -18,18 +21,33 @@ def own_azurite(tmp_path):
     store.kill()
 
 
+class PacedLab(Lab):
+    """So slow that things happen in the middle of a backup."""
+
+    def _toml(self) -> str:
+        return "[storage]\nmax_bytes_per_second = 12_000_000\n" + super()._toml()
+
+
+@pytest.fixture
+def paced_lab(tmp_path):
+    server = PacedLab(tmp_path / "paced").start()
+    yield server
+    server.kill()
+
+
 def only_metadata(names) -> list[str]:
     return [name for name in names if name.endswith(".bkmetadata")]
 
 
-def test_a_store_that_is_gone_in_the_middle_of_an_upload_fails_the_backup_and_leaves_no_metadata(lab, azurite, container, proxy):
+def test_a_store_that_is_gone_in_the_middle_of_an_upload_is_waited_for_until_the_deadline_and_leaves_no_metadata(lab, azurite, container, proxy):
     state.replace(lab.state(SINGLE), state.make_bulk, 64, 31)
     proxy.cut_after(20 * MIB)
-    assert lab.api.backup(SINGLE.id, azurite.storage(container, proxy.port)).status == 202
+    assert lab.api.backup(SINGLE.id, azurite.storage(container, proxy.port), BackupTimeout=1).status == 202
+    wait.until("the cut", lambda: proxy.is_cut, 60)
     ended = lab.api.backup_ended(SINGLE.id, PATIENCE)
-    assert proxy.is_cut, "the backup ended before the cut"
-    assert ended["BackupState"] == "Failure", ended
-    assert container in ended["FailureError"]["Message"], ended
+    assert ended["BackupState"] == "Timeout", ended
+    message = ended["FailureError"]["Message"]
+    assert container in message and "cannot be reached" in message, ended
     assert azurite.blobs(container) == {}
     assert lab.api.backups_in(azurite.storage(container), SINGLE.entity()) == []
 
@@ -69,6 +87,48 @@ def test_a_blob_store_killed_while_it_is_written_to_leaves_a_backup_whole_or_not
     else:
         assert container in ended["FailureError"]["Message"], ended
         assert only_metadata(own_azurite.blobs(container)) == []
+
+
+# So many bytes of an upload may be on their way at once.
+IN_FLIGHT = 56 * MIB
+
+
+def test_a_blob_store_that_is_away_for_a_while_costs_no_backup_and_is_sent_again_only_what_was_on_its_way(paced_lab, own_azurite, container):
+    lab, between = paced_lab, Proxy(own_azurite.port).start()
+    try:
+        root, storage = lab.state(HIGH), own_azurite.storage(container, between.port)
+        state.replace(root, state.make_bulk, 320, 40)
+        assert lab.api.backup(HIGH.id, storage).status == 202
+        wait.until("more than half of it", lambda: between.passed_up > 110 * MIB, 60)
+        assert own_azurite.stop() == 0
+        time.sleep(20)
+        own_azurite.start()
+        ended = lab.api.backup_ended(HIGH.id, PATIENCE)
+        assert ended["BackupState"] == "Success", ended
+        stored = sum(own_azurite.blobs(container).values())
+        assert between.passed_up < stored + IN_FLIGHT + MIB, f"{between.passed_up} bytes were sent for {stored}"
+    finally:
+        between.close()
+    before = state.picture(root)
+    state.clear(root)
+    lab.api.restore_now(HIGH.id, ended, own_azurite.storage(container))
+    assert state.differences(before, state.picture(root)) == []
+
+
+def test_a_blob_store_that_forgot_blocks_in_a_crash_is_given_all_of_them_again(paced_lab, own_azurite, container):
+    root, storage = paced_lab.state(LOW), own_azurite.storage(container)
+    state.replace(root, state.make_bulk, 160, 41)
+    assert paced_lab.api.backup(LOW.id, storage).status == 202
+    wait.until("blocks", lambda: own_azurite.exists(container) and own_azurite.is_uploading(container), 60)
+    assert own_azurite.stop() == 0
+    own_azurite.forget_uploads()
+    own_azurite.start()
+    ended = paced_lab.api.backup_ended(LOW.id, PATIENCE)
+    assert ended["BackupState"] == "Success", ended
+    before = state.picture(root)
+    state.clear(root)
+    paced_lab.api.restore_now(LOW.id, ended, storage)
+    assert state.differences(before, state.picture(root)) == []
 
 
 def test_a_restore_whose_store_dies_changes_nothing_and_says_which_store(lab, azurite, container, proxy):

@@ -23,15 +23,15 @@ use super::{
     ATTEMPT, Trouble,
     access::{Access, Entry},
     page::Page,
-    retry::{Patience, patiently},
+    retry::{Patience, Waits},
 };
 use crate::clock::Clock;
 
 /// A question is given up after so long.
-const QUESTION: Patience = Patience { attempt: Duration::from_secs(20), whole: Duration::from_secs(20) };
+const QUESTION: Patience = Patience { attempt: Duration::from_secs(20), whole: Some(Duration::from_secs(20)) };
 /// A record is small. One that is written ends a backup, so it outlasts a server that is silent for half a minute; a caller who
 /// tries a store out still hears within his minute that nobody is there.
-const RECORD: Patience = Patience { attempt: Duration::from_secs(20), whole: Duration::from_secs(45) };
+const RECORD: Patience = Patience { attempt: Duration::from_secs(20), whole: Some(Duration::from_secs(45)) };
 const LONGEST_RECORD: usize = 64 << 10;
 /// What a running job would fail by outlasts a server that is started anew.
 const WORK: Duration = Duration::from_mins(2);
@@ -43,6 +43,7 @@ pub(super) struct Requests {
     pub(super) access: Access,
     pub(super) container: String,
     pub(super) clock: Clock,
+    pub(super) waits: Waits,
 }
 
 /// Whole: the longest is the range that was asked for.
@@ -74,7 +75,12 @@ impl<'a> Request<'a> {
 /// For work that moves so many bytes.
 fn for_work(bytes: usize) -> Patience {
     let attempt = QUESTION.attempt + Duration::from_secs((bytes / SLOWEST) as u64);
-    Patience { attempt, whole: attempt + WORK }
+    Patience { attempt, whole: Some(attempt + WORK) }
+}
+
+/// For a part of an upload. What was uploaded already is worth waiting for; whoever uploads knows when it is too late.
+fn for_part(bytes: usize) -> Patience {
+    Patience { whole: None, ..for_work(bytes) }
 }
 
 impl Requests {
@@ -101,7 +107,7 @@ impl Requests {
     /// Uploads a block, which nobody sees before it is committed.
     pub(super) async fn put_block(&self, key: &str, block: &[u8], data: PutPayload) -> Result<(), Trouble> {
         let query = vec![("comp", "block".to_owned()), ("blockid", BASE64_STANDARD.encode(block))];
-        let patience = for_work(data.content_length());
+        let patience = for_part(data.content_length());
         self.send(Request { query, body: data, patience, ..Request::about(Method::PUT, Some(key)) }).await?;
         Ok(())
     }
@@ -111,7 +117,7 @@ impl Requests {
         let (headers, body) = (first_of_its_name(attempt), Bytes::from(block_list(blocks)).into());
         let query = vec![("comp", "blocklist".to_owned())];
         // The service puts together up to 50,000 of them.
-        let patience = Patience { attempt: WORK, whole: WORK * 2 };
+        let patience = Patience { attempt: WORK, whole: None };
         self.send(Request { query, headers, body, patience, ..Request::about(Method::PUT, Some(key)) }).await?;
         Ok(())
     }
@@ -183,7 +189,8 @@ impl Requests {
     }
 
     async fn send_as(&self, entry: &Arc<Entry>, request: &Request<'_>) -> Result<Answer, Trouble> {
-        patiently(&self.clock, request.patience, || self.send_once(entry, request)).await
+        let about = request.key.unwrap_or_default();
+        self.waits.patiently(&self.clock, request.patience, about, || self.send_once(entry, request)).await
     }
 
     async fn send_once(&self, entry: &Entry, request: &Request<'_>) -> Result<Answer, Trouble> {

@@ -4,7 +4,11 @@
 //! back together. A service that says how long to wait is waited for. The pauses are the network's business, so they use
 //! tokio's timer and not the product's clock.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -13,41 +17,74 @@ use crate::clock::Clock;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Of whoever waits for as long as it takes.
+const LONGEST_PAUSE_OF_ALL: Duration = Duration::from_secs(15);
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Patience {
     /// For the answer to one attempt.
     pub(super) attempt: Duration,
-    /// For all attempts with the pauses between them.
-    pub(super) whole: Duration,
+    /// For all attempts with the pauses between them; none: until somebody drops the request.
+    pub(super) whole: Option<Duration>,
+}
+
+/// What a service is waited for at the moment: the trouble that came last, unless a request was answered since.
+#[derive(Debug, Default)]
+pub(super) struct Waits(Mutex<Option<(String, Trouble)>>);
+
+impl Waits {
+    /// The name that the request is about, and why it is sent again.
+    pub(super) fn last(&self) -> Option<(String, Trouble)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same as the function, and tells meanwhile what is waited for.
+    pub(super) async fn patiently<T, F>(
+        &self,
+        clock: &Clock,
+        patience: Patience,
+        about: &str,
+        mut send: impl FnMut() -> F,
+    ) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        let deadline = patience.whole.map(|whole| Instant::now() + whole);
+        let longest = if deadline.is_some() { LONGEST_PAUSE } else { LONGEST_PAUSE_OF_ALL };
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let until = Instant::now() + patience.attempt;
+            let trouble = match timeout_at(deadline.map_or(until, |deadline| deadline.min(until)), send()).await {
+                Ok(Err(passing)) if passing.may_pass() => passing,
+                Ok(answer) => {
+                    self.note(None);
+                    return answer;
+                }
+                Err(_) => Trouble::silence(patience.whole.unwrap_or(patience.attempt).min(patience.attempt)),
+            };
+            self.note(Some((about, &trouble)));
+            let again = Instant::now() + drawn(clock, pause).max(trouble.retry_after().unwrap_or_default());
+            if deadline.is_some_and(|deadline| again > deadline) {
+                return Err(trouble);
+            }
+            sleep_until(again).await;
+            pause = longest.min(pause * 2);
+        }
+    }
+
+    fn note(&self, trouble: Option<(&str, &Trouble)>) {
+        let noted = trouble.map(|(about, trouble)| (about.to_owned(), trouble.clone()));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = noted;
+    }
 }
 
 /// Sends until the answer is one that another attempt would not better.
-pub(super) async fn patiently<T, F>(
-    clock: &Clock,
-    patience: Patience,
-    mut send: impl FnMut() -> F,
-) -> Result<T, Trouble>
+pub(super) async fn patiently<T, F>(clock: &Clock, patience: Patience, send: impl FnMut() -> F) -> Result<T, Trouble>
 where
     F: Future<Output = Result<T, Trouble>>,
 {
-    let deadline = Instant::now() + patience.whole;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let until = deadline.min(Instant::now() + patience.attempt);
-        let trouble = match timeout_at(until, send()).await {
-            Ok(Err(passing)) if passing.may_pass() => passing,
-            Ok(answer) => return answer,
-            Err(_) => Trouble::silence(patience.attempt.min(patience.whole)),
-        };
-        let again = Instant::now() + drawn(clock, pause).max(trouble.retry_after().unwrap_or_default());
-        if again > deadline {
-            return Err(trouble);
-        }
-        sleep_until(again).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
-    }
+    Waits::default().patiently(clock, patience, "", send).await
 }
 
 /// Between a half and the whole of it.
@@ -60,10 +97,11 @@ fn drawn(clock: &Clock, pause: Duration) -> Duration {
 mod tests {
     use std::{cell::Cell, time::Duration};
 
-    use super::{LONGEST_PAUSE, Patience, drawn, patiently};
+    use super::{LONGEST_PAUSE, LONGEST_PAUSE_OF_ALL, Patience, Waits, drawn, patiently};
     use crate::{clock::Clock, storage::azure::trouble::Trouble};
 
-    const PATIENCE: Patience = Patience { attempt: Duration::from_secs(20), whole: Duration::from_mins(1) };
+    const WHOLE: Duration = Duration::from_mins(1);
+    const PATIENCE: Patience = Patience { attempt: Duration::from_secs(20), whole: Some(WHOLE) };
 
     fn refused(status: u16, retry_after: Option<u64>) -> Trouble {
         let retry_after = retry_after.map(Duration::from_secs);
@@ -113,9 +151,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_ends_an_attempt_and_then_the_patience() {
         let started = tokio::time::Instant::now();
-        let answer = patiently(&Clock::system(), PATIENCE, std::future::pending::<Result<(), Trouble>>).await;
+        let silent = std::future::pending::<Result<(), Trouble>>;
+        let answer = patiently(&Clock::system(), PATIENCE, silent).await;
         assert!(matches!(answer, Err(Trouble::Lost { .. })));
-        assert!(started.elapsed() <= PATIENCE.whole && started.elapsed() > PATIENCE.attempt * 2);
+        assert!(started.elapsed() <= WHOLE && started.elapsed() > PATIENCE.attempt * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_end_it_is_sent_until_it_is_answered_and_tells_meanwhile_what_is_waited_for() {
+        let (started, sent, waits) = (tokio::time::Instant::now(), Cell::new(0), Waits::default());
+        let back = started + WHOLE * 60;
+        let next = || {
+            sent.set(sent.get() + 1);
+            let seen = waits.last().map(|(about, trouble)| (about, trouble.into_detail()));
+            let expected = (sent.get() > 1).then(|| ("a.zip".to_owned(), "refused".to_owned()));
+            assert_eq!(seen, expected);
+            let is_back = tokio::time::Instant::now() >= back;
+            async move { if is_back { Ok(()) } else { Err(Trouble::Lost { detail: "refused".to_owned() }) } }
+        };
+        let patience = Patience { whole: None, ..PATIENCE };
+        waits.patiently(&Clock::system(), patience, "a.zip", next).await.unwrap();
+        assert!(started.elapsed() < WHOLE * 60 + LONGEST_PAUSE_OF_ALL);
+        assert!(sent.get() > 240 && sent.get() < 500, "{}", sent.get());
+        assert!(waits.last().is_none());
     }
 
     #[test]

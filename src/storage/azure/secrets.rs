@@ -22,7 +22,7 @@ use crate::{
     storage::{ErrorKind, StoreSettings, allow::host_of, connection_string::Account},
 };
 
-const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), whole: Duration::from_secs(30) };
+const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), whole: Some(Duration::from_secs(30)) };
 
 /// A longer answer is none.
 const LONGEST: usize = 64 << 10;

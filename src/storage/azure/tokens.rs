@@ -23,7 +23,7 @@ use crate::{clock::Clock, domain::Secret, storage::ErrorKind};
 /// The same in every cloud.
 const RESOURCE: &str = "https://storage.azure.com/";
 
-const PATIENCE: Patience = Patience { attempt: Duration::from_secs(5), whole: Duration::from_secs(20) };
+const PATIENCE: Patience = Patience { attempt: Duration::from_secs(5), whole: Some(Duration::from_secs(20)) };
 
 /// An endpoint of either form.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,6 +24,8 @@ pub(super) enum Trouble {
     Forbidden { detail: String },
     /// Somebody else's blob has that name.
     Taken,
+    /// The service does not know all blocks that it took.
+    Vanished,
     /// The container is missing, and this happened when it was to be made.
     NoContainer(Box<Trouble>),
     /// Who hands out the credentials did not.
@@ -103,6 +105,11 @@ impl Trouble {
         ["BlobAlreadyExists", "ConditionNotMet", "InvalidBlockList"].iter().any(|code| self.has_code(code))
     }
 
+    /// Blocks of a commit are not there.
+    pub(super) fn is_block_missing(&self) -> bool {
+        self.has_code("InvalidBlockList")
+    }
+
     /// The same request may succeed a moment later.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Lost { .. }) && self.kind() == ErrorKind::Unreachable
@@ -125,6 +132,7 @@ impl Trouble {
             Self::Lost { .. } | Self::Untrusted { .. } => ErrorKind::Unreachable,
             Self::Forbidden { .. } => ErrorKind::Invalid,
             Self::Taken => ErrorKind::AlreadyExists,
+            Self::Vanished => ErrorKind::Vanished,
             Self::NoContainer(inner) => inner.kind(),
             Self::NoCredentials { kind, .. } => *kind,
             Self::Other { .. } => ErrorKind::Other,
@@ -144,7 +152,7 @@ impl Trouble {
             Self::Forbidden { detail } => error.because(detail),
             Self::NoCredentials { reason, detail, .. } => error.because(reason).caused_by(Cause(detail)),
             Self::Lost { detail } | Self::Other { detail } => error.caused_by(Cause(detail)),
-            Self::Taken => error,
+            Self::Taken | Self::Vanished => error,
             Self::NoContainer(inner) => not_made(*inner, error, container, proof),
         }
     }
@@ -159,7 +167,7 @@ impl Trouble {
             | Self::NoCredentials { detail, .. }
             | Self::Other { detail } => detail,
             Self::NoContainer(inner) => inner.into_detail(),
-            Self::Taken => String::new(),
+            Self::Taken | Self::Vanished => String::new(),
         }
     }
 }

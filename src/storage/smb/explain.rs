@@ -32,7 +32,7 @@ pub(super) fn explained(trouble: &Trouble, access: &Access) -> (ErrorKind, Optio
         }
         Trouble::Vanished => {
             return (
-                ErrorKind::Other,
+                ErrorKind::Vanished,
                 Some("the unfinished file was removed or changed while it was written".to_owned()),
             );
         }

@@ -270,7 +270,7 @@ async fn a_server_that_lost_what_it_had_acknowledged_is_found_out() {
     let loss = Some(Loss { call: 14, done: true });
     let server = Arc::new(Server { loss: Mutex::new(loss), forgetful: true.into(), ..Server::default() });
     let error = upload(&server).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Other, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Vanished, "{error:?}");
     assert!(error.to_string().contains("removed or changed"), "{error}");
 }
 

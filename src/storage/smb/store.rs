@@ -300,6 +300,10 @@ impl Backend for Smb {
         &self.0.description
     }
 
+    fn waits(&self) -> Option<StorageError> {
+        None
+    }
+
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {
         async move {
             let mut upload = SmbUpload::start(Arc::clone(&self.0), key).await?;

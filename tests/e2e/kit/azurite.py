@@ -1,6 +1,7 @@
 """Azurite, Microsoft's emulator of Azure Storage, as the blob store; and Microsoft's own client to look into it."""
 
 import base64
+import json
 import os
 import re
 import signal
@@ -58,6 +59,19 @@ class Azurite:
 
     def kill(self) -> None:
         self._process.kill()
+
+    def stop(self) -> int:
+        """SIGTERM: it keeps all that it took."""
+        return self._process.stop()
+
+    def forget_uploads(self) -> None:
+        """Loses the blocks that are no blob yet, as a crash loses those of its last seconds."""
+        database = self._home / "blobs" / "__azurite_db_blob__.json"
+        content = json.loads(database.read_text())
+        blocks = next(collection for collection in content["collections"] if collection["name"] == "$BLOCKS_COLLECTION$")
+        assert blocks["data"], "there are none"
+        blocks.update(data=[], idIndex=None)
+        database.write_text(json.dumps(content))
 
     def pause(self, seconds: float) -> None:
         """Silent for so long: it takes connections and answers none."""
