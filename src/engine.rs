@@ -10,16 +10,18 @@
 mod backup;
 mod base;
 mod bounds;
+mod copy;
 mod end;
 mod record;
 mod rehearse;
 mod restore;
+mod resume;
 mod survey;
 mod take_back;
 mod tree;
 mod verify;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore},
@@ -38,6 +40,8 @@ use bounds::Run;
 use end::End;
 use record::Withdrawn;
 pub use rehearse::{RehearseError, rehearse};
+use resume::Journals;
+pub use resume::SAFE_DISTANCE;
 
 /// After so long a file system that does not answer is taken for hung.
 const HUNG: Duration = Duration::from_mins(1);
@@ -63,6 +67,7 @@ pub struct Engine {
     restores: Arc<Semaphore>,
     verifications: Arc<Semaphore>,
     compression_level: i32,
+    journals: Option<Journals>,
 }
 
 /// A partition's jobs take turns, in the order in which they came.
@@ -84,7 +89,15 @@ impl Engine {
             restores: slots(),
             verifications: slots(),
             compression_level: COMPRESSION_LEVEL,
+            journals: None,
         }
+    }
+
+    /// The same, but a backup that is cut off can be gone on with: every so many bytes of it, and now and then, a journal in
+    /// that directory is written. The directory is there and nobody else's.
+    #[must_use]
+    pub fn resuming(self, directory: PathBuf, distance: u64) -> Self {
+        Self { journals: Some(Journals { directory, distance }), ..self }
     }
 
     /// The same, with another level of compression.
@@ -273,6 +286,9 @@ mod cancel_tests;
 #[cfg(test)]
 #[path = "engine/chain_tests.rs"]
 mod chain_tests;
+#[cfg(test)]
+#[path = "engine/resume_tests.rs"]
+mod resume_tests;
 #[cfg(test)]
 #[path = "engine/scheduled_tests.rs"]
 mod scheduled_tests;

@@ -78,6 +78,11 @@ impl Source {
         Self { always_read, ..self }
     }
 
+    /// Whether a later walk can tell, without reading, that a file is still the same.
+    pub fn has_stamps(&self) -> bool {
+        !self.always_read
+    }
+
     /// Looks whether the state is there, without a walk.
     pub fn inspect(&self) -> Found {
         inspect::inspect(&self.root)

@@ -5,7 +5,8 @@
 //!
 //! * An object is invisible until it is complete, and durable once the call that wrote it has returned.
 //! * Nothing is ever overwritten: of several writers of one key exactly one wins and the others are told.
-//! * A writer that is given up leaves nothing that can be listed or read.
+//! * A writer that is given up leaves nothing that can be listed or read, and nothing at all where a later process does not
+//!   need it to go on.
 //! * `list` answers in the order of the keys' bytes; deleting what is not there succeeds.
 //!
 //! It must never show a secret, never follow a key out of its store, and knows nothing of what the objects mean.
@@ -39,6 +40,7 @@ use chrono::{DateTime, Utc};
 pub use accounts::{AzureSettings, IdentityHost, IdentitySettings, SecretsSettings};
 pub use allow::{AllowList, HostPattern, HostPatternError};
 use backend::Backend;
+pub use backend::Secured;
 pub use connection_string::ConnectionStringError;
 pub use error::{ErrorKind, StorageError};
 use key::checked;
@@ -156,6 +158,13 @@ impl Storage {
     pub async fn create_of(&self, key: &str, about: u64) -> Result<ObjectWriter, StorageError> {
         let upload = self.backend.create(self.check("write", key)?, about).await?;
         Ok(ObjectWriter::new(upload))
+    }
+
+    /// Goes on with an object of which `len` bytes were [secured](ObjectWriter::secure) under that sign. None: it is not
+    /// there as it was.
+    pub async fn resume(&self, key: &str, sign: &str, len: u64) -> Result<Option<ObjectWriter>, StorageError> {
+        let upload = self.backend.resume(self.check("write", key)?, sign, len).await?;
+        Ok(upload.map(ObjectWriter::new))
     }
 
     fn check<'a>(&self, operation: &'static str, key: &'a str) -> Result<&'a str, StorageError> {

@@ -3,7 +3,7 @@
 //! The order matters: the state of every partition is put in order before the first request is answered. When told to
 //! stop, requests and jobs are given the same time to end, side by side.
 
-use std::{io, time::Duration};
+use std::{fs::DirBuilder, io, os::unix::fs::DirBuilderExt, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -20,7 +20,7 @@ use crate::{
     api,
     archive::Catalog,
     clock::Clock,
-    engine::{Engine, Hosted},
+    engine::{Engine, Hosted, SAFE_DISTANCE},
     ledger::{Ledger, LedgerError},
     ops::{Inventory, Ops},
     reconcile::Reconciler,
@@ -60,9 +60,12 @@ pub(super) async fn run(
     let stores = Stores::new(settings.file_share.clone(), clock.clone());
     let catalog = Catalog::new(stores.clone());
     tokio::spawn(change_rates(signal(SignalKind::hangup())?, stores, rates));
+    let journals = settings.journals();
+    DirBuilder::new().recursive(true).mode(0o700).create(&journals)?;
     let engine =
         Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get())
-            .compressing(settings.compression_level);
+            .compressing(settings.compression_level)
+            .resuming(journals, SAFE_DISTANCE);
     let meters = engine.meters();
     let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
     let reconciler =

@@ -79,6 +79,11 @@ impl Settings {
         self.data_dir.join("ledger.redb")
     }
 
+    /// The directory for what a backup that is cut off is gone on with.
+    pub fn journals(&self) -> PathBuf {
+        self.data_dir.join("resume")
+    }
+
     /// The directory of this node's own file shares.
     pub fn shares(&self) -> PathBuf {
         self.data_dir.join("shares")

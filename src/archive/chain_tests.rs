@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+#[path = "resume_tests.rs"]
+mod resume;
+
 const BLOCK: usize = 64 << 10;
 
 /// Files with their stamps; what a source would walk.

@@ -77,7 +77,7 @@ impl PackError {
     pub fn code(&self) -> FailureCode {
         match self {
             Self::Reserved(_) => FailureCode::InvalidArgument,
-            Self::Base(_) => FailureCode::Damaged,
+            Self::Base(_) | Self::Left(_) => FailureCode::Damaged,
             Self::Order(_)
             | Self::Read { .. }
             | Self::Length { .. }

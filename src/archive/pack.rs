@@ -8,17 +8,20 @@
 
 mod base;
 mod chunk;
+mod error;
 mod full;
 mod inbox;
 mod increment;
 mod index;
+mod left;
 mod output;
 mod work;
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Read},
     mem,
     num::NonZeroUsize,
+    ops::Range,
     sync::{
         Arc, Mutex,
         mpsc::{self, Receiver, Sender},
@@ -27,11 +30,13 @@ use std::{
 };
 
 pub use base::Base;
+pub use error::PackError;
+pub use left::{Grown, Left, Mark, Out, Use};
 
 use super::{
     block::BlockSize,
-    manifest::ManifestError,
-    order::{Order, OrderError},
+    manifest::{Item, Member},
+    order::Order,
     timing::timed,
 };
 use crate::{
@@ -43,6 +48,7 @@ use chunk::{Chunk, Content, Done, Job, Part};
 use full::Full;
 use inbox::Inbox;
 use increment::Increment;
+use left::Resumed;
 use output::Output;
 use work::{Crew, Lookup};
 
@@ -56,55 +62,6 @@ pub const COMPRESSION_LEVEL: i32 = 1;
 /// More workers than this would not be faster than a disk, and each has its share of memory.
 const MOST_WORKERS: usize = 8;
 
-/// Why a state could not be packed.
-#[derive(Debug, thiserror::Error)]
-pub enum PackError {
-    /// The state uses our name.
-    #[error("'{0}' cannot be backed up: the name .fabric-backup is kept for the backup's own entries. Rename it")]
-    Reserved(String),
-    /// The source handed out entries in an order that no tree has.
-    #[error("the state was read in an impossible order")]
-    Order(#[from] OrderError),
-    /// The source failed while a file was read.
-    #[error("'{path}' cannot be read")]
-    Read {
-        /// The file.
-        path: String,
-        /// As the source told it.
-        #[source]
-        source: io::Error,
-    },
-    /// A file had fewer or more bytes than its entry says.
-    #[error("'{path}' changed while it was read: it was {expected} bytes long and is no more")]
-    Length {
-        /// The file.
-        path: String,
-        /// The length in its entry.
-        expected: u64,
-    },
-    /// There is no memory to pack with, or no threads.
-    #[error("packing cannot start")]
-    Start(#[source] io::Error),
-    /// The manifest of the backup before has the right hash and cannot be read all the same.
-    #[error("the manifest of the backup before it cannot be used")]
-    Base(#[source] ManifestError),
-    /// The library that compresses refused.
-    #[error("the state cannot be compressed")]
-    Compress(#[source] io::Error),
-    /// What was packed cannot be written.
-    #[error("'{path}' cannot be written into the backup")]
-    Write {
-        /// What was being packed.
-        path: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A thread died, or somebody goes on after an error.
-    #[error("packing stopped unexpectedly; the log says where")]
-    Stopped,
-}
-
 /// How a state is packed.
 #[derive(Debug, Clone)]
 pub struct Packing {
@@ -112,6 +69,8 @@ pub struct Packing {
     pub block_size: BlockSize,
     /// The backup to go on from; none for a full one.
     pub base: Option<Base>,
+    /// What an earlier packer of the same backup left; the zip goes on behind it.
+    pub left: Option<Left>,
     /// How hard zstd tries.
     pub level: i32,
     /// How many threads hash and compress.
@@ -122,13 +81,19 @@ impl Packing {
     /// A full backup.
     pub fn full(block_size: BlockSize) -> Self {
         let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
-        Self { block_size, base: None, level: COMPRESSION_LEVEL, workers }
+        Self { block_size, base: None, left: None, level: COMPRESSION_LEVEL, workers }
     }
 
     /// A backup of what changed since another one.
     pub fn after(base: Base) -> Self {
         let block_size = base.block_size();
         Self { base: Some(base), ..Self::full(block_size) }
+    }
+
+    /// Whether a packer would go on where that one was cut off: it has the same blocks of the same backups before.
+    pub fn fits(&self, left: &Left) -> bool {
+        let members: &[Member] = self.base.as_ref().map_or(&[], |base| base.members());
+        left.block_size() == self.block_size && left.members() == members
     }
 }
 
@@ -164,6 +129,7 @@ pub struct Packer<W> {
     jobs: Sender<Job>,
     crew: Crew,
     earlier: Option<Earlier>,
+    left: Option<Resumed>,
     assembly: Option<Assembly<W>>,
     _lifeline: Lifeline,
 }
@@ -194,18 +160,21 @@ impl Drop for Lifeline {
     }
 }
 
-impl<W: Write + Send + 'static> Packer<W> {
+impl<W: Out + Send + 'static> Packer<W> {
     /// Starts a backup, and the threads that make it.
     pub fn start(out: W, packing: &Packing, meter: Arc<Meter>) -> Result<Self, PackError> {
         let earlier = packing.base.as_ref().map(Earlier::of).transpose()?;
+        let is_full = packing.base.is_none();
+        let left = packing.left.as_ref().map(|left| left.follow(is_full)).transpose().map_err(PackError::Left)?;
+        let begun = packing.left.as_ref().and_then(|left| left.mark.open);
         let ((jobs, todo), (done, results)) = (mpsc::channel(), mpsc::channel());
         let (back, spare) = mpsc::channel();
         let chunks = 2 * packing.workers + 2;
         (0..chunks).try_for_each(|_| back.send(Box::default())).map_err(|_| PackError::Stopped)?;
         let out = Output::new(out, packing, meter.clone())?;
         let body = match &packing.base {
-            None => Body::Full(Full::new(out)),
-            Some(_) => Body::Increment(Increment::new(out, jobs.clone(), chunks).into()),
+            None => Body::Full(Full::new(out, begun).into()),
+            Some(_) => Body::Increment(Increment::new(out, jobs.clone(), chunks, begun).into()),
         };
         let run = move || assemble(body, Inbox::new(results), &back);
         let assembly = thread::Builder::new().name("pack-assembler".to_owned()).spawn(run);
@@ -225,6 +194,7 @@ impl<W: Write + Send + 'static> Packer<W> {
                 size: 0,
             },
             earlier,
+            left,
             assembly: Some(assembly.map_err(PackError::Start)?),
             _lifeline: Lifeline(done),
         })
@@ -240,12 +210,54 @@ impl<W: Write + Send + 'static> Packer<W> {
         self.list(entry, stamp)?;
         match entry.kind {
             EntryKind::Directory | EntryKind::Symlink { .. } => Ok(()),
-            EntryKind::File { len } => self.content(entry.path.as_str(), len, content),
+            EntryKind::File { len } => self.content(entry.path.as_str(), 0..len, content),
         }
     }
 
-    /// Adds the next entry as the backup before has it, if it has that file with that stamp. If not, nothing is added.
+    /// How many bytes of a file are packed already, if an earlier packer was cut off in the middle of it.
+    pub fn begun(&mut self, entry: &Entry, stamp: u64) -> Result<Option<u64>, PackError> {
+        let Some(left) = &mut self.left else { return Ok(None) };
+        left.begun(entry, stamp).map_err(PackError::Left)
+    }
+
+    /// Adds the rest of a file after what [`Self::begun`] said, from `content`.
+    pub fn rest(&mut self, entry: &Entry, stamp: u64, done: u64, content: &mut dyn Read) -> Result<(), PackError> {
+        self.admit(entry)?;
+        self.put(Part::Begun(entry.clone(), stamp), 0)?;
+        let mut left = self.left.take().ok_or(PackError::Stopped)?;
+        while let Some(item) = left.content().map_err(PackError::Left)?
+            && offset_of(&item) < done
+        {
+            self.put(Part::Kept(item), 0)?;
+        }
+        let EntryKind::File { len } = entry.kind else { return Ok(()) };
+        self.content(entry.path.as_str(), done..len, content)
+    }
+
+    /// Adds the next entry as an earlier packer left it, or as the backup before has it if that has a file with that stamp.
+    /// If neither, nothing is added.
     pub fn kept(&mut self, entry: &Entry, stamp: u64) -> Result<bool, PackError> {
+        Ok(self.left(entry, stamp)? || self.kept_from_base(entry, stamp)?)
+    }
+
+    fn left(&mut self, entry: &Entry, stamp: u64) -> Result<bool, PackError> {
+        let Some(left) = &mut self.left else { return Ok(false) };
+        if !left.has(entry, stamp).map_err(PackError::Left)? {
+            return Ok(false);
+        }
+        let record = left.record().map_err(PackError::Left)?;
+        self.admit(entry)?;
+        let again = |record| Part::Again(entry.clone(), stamp, record);
+        self.put(record.map_or_else(|| Part::Entry(entry.clone(), stamp), again), 0)?;
+        while let Some(left) = &mut self.left
+            && let Some(content) = left.content().map_err(PackError::Left)?
+        {
+            self.put(Part::Kept(content), 0)?;
+        }
+        Ok(true)
+    }
+
+    fn kept_from_base(&mut self, entry: &Entry, stamp: u64) -> Result<bool, PackError> {
         let Some(earlier) = &mut self.earlier else { return Ok(false) };
         if !earlier.files.has(entry, stamp).map_err(PackError::Base)? {
             return Ok(false);
@@ -267,20 +279,27 @@ impl<W: Write + Send + 'static> Packer<W> {
     }
 
     fn list(&mut self, entry: &Entry, stamp: u64) -> Result<(), PackError> {
+        self.admit(entry)?;
+        if let Some(left) = &mut self.left {
+            left.is_untouched = false;
+        }
+        self.put(Part::Entry(entry.clone(), stamp), 0)
+    }
+
+    fn admit(&mut self, entry: &Entry) -> Result<(), PackError> {
         let path = entry.path.as_str();
         if path.split('/').next() == Some(OWN) {
             return Err(PackError::Reserved(path.to_owned()));
         }
-        self.order.admit(entry)?;
-        self.put(Part::Entry(entry.clone(), stamp), 0)
+        Ok(self.order.admit(entry)?)
     }
 
-    /// Reads exactly `len` bytes, which must be all there are.
-    fn content(&mut self, path: &str, len: u64, content: &mut dyn Read) -> Result<(), PackError> {
+    /// Reads exactly the bytes of this range, which must be all that are left.
+    fn content(&mut self, path: &str, range: Range<u64>, content: &mut dyn Read) -> Result<(), PackError> {
         let read = |source| PackError::Read { path: path.to_owned(), source };
-        let changed = || PackError::Length { path: path.to_owned(), expected: len };
+        let changed = || PackError::Length { path: path.to_owned(), expected: range.end };
         self.look_up()?;
-        let mut left = len;
+        let mut left = range.end - range.start;
         while left > 0 {
             let piece = usize::try_from(left).unwrap_or(usize::MAX).min(self.frame);
             let meter = self.crew.meter.clone();
@@ -297,8 +316,12 @@ impl<W: Write + Send + 'static> Packer<W> {
     fn look_up(&self) -> Result<(), PackError> {
         let Some(earlier) = &self.earlier else { return Ok(()) };
         if earlier.known.get().is_none() {
+            let mut known = earlier.base.index().map_err(PackError::Base)?;
+            if let Some(left) = &self.crew.packing.left {
+                left.index(&mut known).map_err(PackError::Left)?;
+            }
             // Nobody else sets it.
-            let _ = earlier.known.set(earlier.base.index().map_err(PackError::Base)?);
+            let _ = earlier.known.set(known);
         }
         Ok(())
     }
@@ -327,6 +350,7 @@ impl<W: Write + Send + 'static> Packer<W> {
     fn hand_over(&mut self) -> Result<(), PackError> {
         let Some(mut chunk) = self.chunk.take() else { return Ok(()) };
         chunk.number = self.number;
+        chunk.is_past_left = self.left.as_ref().is_none_or(Resumed::is_over);
         self.number += 1;
         self.crew.grow().map_err(PackError::Start)?;
         self.jobs.send(Job::Chunk(chunk)).map_err(|_| self.failure())
@@ -356,18 +380,22 @@ fn fill(chunk: &mut Chunk, len: usize, content: &mut dyn Read) -> io::Result<boo
     Ok(true)
 }
 
+/// Where in its file the content is.
+fn offset_of(item: &Item) -> u64 {
+    match item {
+        Item::Block { offset, .. } | Item::Hole { offset, .. } => *offset,
+        Item::Entry(_) => 0,
+    }
+}
+
 /// What the assembler makes.
 enum Body<W> {
-    Full(Full<W>),
+    Full(Box<Full<W>>),
     Increment(Box<Increment<W>>),
 }
 
 /// Everything that happens on the assembler's thread.
-fn assemble<W: Write>(
-    mut body: Body<W>,
-    mut inbox: Inbox,
-    back: &Sender<Box<Chunk>>,
-) -> Result<(Packed, W), PackError> {
+fn assemble<W: Out>(mut body: Body<W>, mut inbox: Inbox, back: &Sender<Box<Chunk>>) -> Result<(Packed, W), PackError> {
     let mut is_last = false;
     while !is_last {
         let mut chunk = inbox.chunk()?;
@@ -376,6 +404,13 @@ fn assemble<W: Write>(
             Body::Increment(increment) => increment.take(&mut chunk, &mut inbox)?,
         }
         is_last = mem::take(&mut chunk.is_last);
+        if chunk.is_past_left {
+            match &mut body {
+                Body::Full(full) => full.mark(),
+                Body::Increment(increment) => increment.mark(),
+            }
+            .map_err(|source| PackError::Write { path: MANIFEST.to_owned(), source })?;
+        }
         chunk.clear();
         // The reader may have ended; then it wants none.
         let _ = back.send(chunk);

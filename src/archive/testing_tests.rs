@@ -88,13 +88,8 @@ pub(super) fn draft(place: &Place, time: DateTime<Utc>) -> Draft {
         partition: PartitionKind::Singleton,
         manifest_version: "1.0".into(),
     };
-    Draft {
-        point,
-        source_kind: "directory".into(),
-        packing: Packing::full(BlockSize::for_state(0)),
-        policy: None,
-        state_bytes: 0,
-    }
+    let packing = Packing::full(BlockSize::for_state(0));
+    Draft { point, source_kind: "directory".into(), packing, policy: None, state_bytes: 0, journal: None }
 }
 
 /// Takes a backup of the tree.

@@ -6,32 +6,27 @@
 //! recognised by the id in the record. Dropping the future of [`stage`] gives the backup up: the packing thread fails at
 //! its next write, at most one frame later.
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, mpsc as std_mpsc},
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::{sync::mpsc, task::spawn_blocking};
 use uuid::Uuid;
 
 use super::{
+    journal::{Journal, Read},
     metadata::{self, Content, Metadata},
     names::{Keys, LocationError, Place},
-    pack::{PackError, Packed, Packer, Packing},
+    pack::{Left, PackError, Packed, Packer, Packing},
     read::{ReadError, read_metadata},
+    safety::Safety,
     timing::Timer,
+    upload::{Sent, Upload},
 };
 use crate::{
-    disk::Pages,
-    domain::{BackupPoint, Location, PolicyName},
+    domain::{BackupPoint, Location, PolicyName, words},
     job::{Meter, Stage},
     storage::{ErrorKind, ObjectWriter, Storage, StorageError},
 };
-
-/// What is handed to the storage at once; a store takes a piece this large without copying it.
-const PIECE: usize = 8 << 20;
 
 /// A backup to be written.
 #[derive(Debug, Clone)]
@@ -46,6 +41,60 @@ pub struct Draft {
     pub policy: Option<PolicyName>,
     /// About how long the state's files are together, which the zip will hardly be; 0 if that is not known.
     pub state_bytes: u64,
+    /// Where is noted how far it has come, if it is to be gone on with after a crash.
+    pub journal: Option<Journal>,
+}
+
+/// What an attempt left that was cut off, and the object that it wrote.
+pub struct Resumption {
+    created: DateTime<Utc>,
+    left: Left,
+    object: ObjectWriter,
+}
+
+impl Resumption {
+    /// What it had packed, for [`Packing::left`].
+    pub fn left(&self) -> &Left {
+        &self.left
+    }
+
+    /// When the backup was begun, as its name says.
+    pub fn created(&self) -> DateTime<Utc> {
+        self.created
+    }
+
+    /// How long the zip is.
+    pub fn length(&self) -> u64 {
+        self.left.mark.offset
+    }
+
+    /// Removes what was written.
+    pub async fn abort(self) {
+        give_up(self.object).await;
+    }
+}
+
+/// Finds what the attempt of the backup `id` to write at `location` left, if the store has all that its journal says. The log
+/// says why not.
+pub async fn take_up(
+    storage: &Storage,
+    journal: &Journal,
+    location: &Location,
+    id: Uuid,
+) -> Result<Option<Resumption>, StorageError> {
+    let (Ok(keys), Ok((_, created))) = (Keys::of(location), Place::of(location)) else { return Ok(None) };
+    let (journal, at) = (journal.clone(), location.clone());
+    let read = spawn_blocking(move || journal.read(id, &at)).await;
+    let why = match read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+        Ok(None) => return Ok(None),
+        Ok(Some(Read { left, sign })) => match storage.resume(&keys.zip, &sign, left.mark.offset).await? {
+            Some(object) => return Ok(Some(Resumption { created, left, object })),
+            None => "the store does not have all that was written, or cannot go on with it".to_owned(),
+        },
+        Err(error) => words(&error),
+    };
+    tracing::warn!(%location, why, "a backup that was interrupted starts over");
+    Ok(None)
 }
 
 /// Why a backup was not written. `E` is the error of whoever hands the state to the packer.
@@ -121,12 +170,46 @@ where
 {
     let keys = Keys::of(&draft.point.location)?;
     let object = storage.create_of(&keys.zip, draft.state_bytes).await.map_err(|error| refused(&draft, error))?;
-    let (upload, pieces) = Upload::channel();
+    fill(storage, object, draft, meter, pack).await
+}
+
+/// The same, but goes on with what an earlier attempt left, and which is in the draft's packing.
+pub async fn stage_rest<E, F>(
+    storage: &Storage,
+    resumption: Resumption,
+    draft: Draft,
+    meter: Arc<Meter>,
+    pack: F,
+) -> Result<Staged, WriteError<E>>
+where
+    E: std::error::Error + From<PackError> + Send + 'static,
+    F: FnOnce(&mut Packer<Upload>) -> Result<(), E> + Send + 'static,
+{
+    let left = Some(resumption.left);
+    let draft = Draft { packing: Packing { left, ..draft.packing }, ..draft };
+    fill(storage, resumption.object, draft, meter, pack).await
+}
+
+async fn fill<E, F>(
+    storage: &Storage,
+    object: ObjectWriter,
+    draft: Draft,
+    meter: Arc<Meter>,
+    pack: F,
+) -> Result<Staged, WriteError<E>>
+where
+    E: std::error::Error + From<PackError> + Send + 'static,
+    F: FnOnce(&mut Packer<Upload>) -> Result<(), E> + Send + 'static,
+{
+    let keys = Keys::of(&draft.point.location)?;
+    let mut safety = Safety::of(&draft);
+    let begun = draft.packing.left.as_ref().map_or(0, |left| left.mark.offset);
+    let (upload, pieces) = Upload::channel(draft.journal.as_ref().map(Journal::distance), begun);
     let running = spawn_blocking({
         let (packing, meter) = (draft.packing.clone(), meter.clone());
         move || run(upload, &packing, meter, pack)
     });
-    let sent = send(object, pieces, &meter).await;
+    let sent = send(object, pieces, &meter, &mut safety).await;
     let packed = running.await.map_or(Err(WriteError::Stopped), |packed| packed.map_err(WriteError::Source));
     let object = sent.map_err(|error| refused(&draft, error))?;
     let packed = match packed {
@@ -216,12 +299,16 @@ fn run<E: From<PackError>>(
 /// Sends all pieces; if the storage fails, nobody takes pieces any more and the packing ends.
 async fn send(
     mut object: ObjectWriter,
-    mut pieces: mpsc::Receiver<Bytes>,
+    mut pieces: mpsc::Receiver<Sent>,
     meter: &Meter,
+    safety: &mut Safety,
 ) -> Result<ObjectWriter, StorageError> {
-    while let Some(piece) = pieces.recv().await {
+    while let Some(sent) = pieces.recv().await {
         let timer = Timer::start();
-        let written = object.write(piece).await;
+        let written = match sent {
+            Sent::Piece(piece) => object.write(piece).await,
+            Sent::Mark(grown) => safety.mark(&mut object, *grown).await,
+        };
         timer.stop(meter, Stage::Write);
         if let Err(error) = written {
             give_up(object).await;
@@ -237,7 +324,7 @@ async fn give_up(object: ObjectWriter) {
     }
 }
 
-fn content(source_kind: String, policy: Option<PolicyName>, packed: &Packed) -> Content {
+pub(super) fn content(source_kind: String, policy: Option<PolicyName>, packed: &Packed) -> Content {
     Content {
         source_kind,
         zip_len: packed.zip_len,
@@ -260,78 +347,6 @@ async fn take_back(storage: &Storage, key: &str) -> bool {
         tracing::warn!(%error, "a backup was not committed and what was written of it could not be taken away");
     }
     gone.is_ok()
-}
-
-/// Where the packer writes: gathers bytes and passes them on, waiting while the storage is slower. What the storage has
-/// done with is filled again.
-pub struct Upload {
-    pieces: mpsc::Sender<Bytes>,
-    gathered: Pages,
-    spare: std_mpsc::Receiver<Pages>,
-    back: std_mpsc::Sender<Pages>,
-}
-
-/// Bytes on their way to the storage. Their memory goes back to the upload.
-struct Piece {
-    pages: Pages,
-    back: std_mpsc::Sender<Pages>,
-}
-
-impl AsRef<[u8]> for Piece {
-    fn as_ref(&self) -> &[u8] {
-        self.pages.bytes()
-    }
-}
-
-impl Drop for Piece {
-    fn drop(&mut self) {
-        // After the last piece nobody wants it.
-        let _ = self.back.send(std::mem::take(&mut self.pages));
-    }
-}
-
-impl Upload {
-    fn channel() -> (Self, mpsc::Receiver<Bytes>) {
-        let ((pieces, receiver), (back, spare)) = (mpsc::channel(1), std_mpsc::channel());
-        (Self { pieces, gathered: Pages::default(), spare, back }, receiver)
-    }
-
-    /// How many bytes there is room for, at least one.
-    fn room(&mut self) -> usize {
-        if self.gathered.bytes().is_empty() {
-            self.gathered = self.spare.try_recv().unwrap_or_else(|_| Pages::with_capacity(PIECE));
-            self.gathered.clear();
-        }
-        PIECE - self.gathered.bytes().len()
-    }
-
-    fn pass_on(&mut self) -> io::Result<()> {
-        let piece = Piece { pages: std::mem::take(&mut self.gathered), back: self.back.clone() };
-        self.pieces.blocking_send(Bytes::from_owner(piece)).map_err(|_| given_up())
-    }
-}
-
-impl Write for Upload {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.pieces.is_closed() {
-            return Err(given_up());
-        }
-        let len = bytes.len().min(self.room());
-        self.gathered.extend(&bytes[..len]);
-        if self.gathered.bytes().len() == PIECE {
-            self.pass_on()?;
-        }
-        Ok(len)
-    }
-
-    /// Passes on what is left; the packer calls this once, at the end.
-    fn flush(&mut self) -> io::Result<()> {
-        if self.gathered.bytes().is_empty() { Ok(()) } else { self.pass_on() }
-    }
-}
-
-fn given_up() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "nobody wants the backup any more")
 }
 
 #[cfg(test)]

@@ -4,9 +4,13 @@
 //! its own: nothing is normalised. Sizes follow the data in a descriptor; Zip64 where 32 bits do not do. The central
 //! directory is kept compressed until it is written, so that a million entries stay small.
 
-use std::io::{self, Write};
+mod dos;
 
-use chrono::{DateTime, Datelike, Timelike};
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use dos::dos_time;
 
 use crate::domain::{Entry, EntryKind};
 
@@ -15,6 +19,9 @@ const ZSTD: u16 = 93;
 const DESCRIPTOR: u16 = 1 << 3;
 const UTF8: u16 = 1 << 11;
 const MADE_BY_UNIX: u16 = 3 << 8 | 63;
+const CENTRAL: u32 = 0x0201_4b50;
+/// What a record of the central directory has before its name.
+const FIXED: usize = 46;
 const MOST_32: u64 = u32::MAX as u64;
 /// A file this long may need 64 bits for its stored length too: what does not compress grows a little.
 const ZIP64_FILE: u64 = 0xf000_0000;
@@ -45,6 +52,17 @@ pub(super) struct ZipWriter<W> {
     central_len: u64,
     entries: u64,
     open: Option<Record>,
+    /// How much of the compressed central directory was handed out.
+    taken: usize,
+}
+
+/// How far an entry has come that is not finished yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    /// Where its local header lies.
+    pub(super) offset: u64,
+    /// How many compressed bytes it has.
+    pub(super) packed: u64,
 }
 
 /// What the central directory says of an entry.
@@ -68,6 +86,15 @@ impl Record {
         Self { name, method, flags: UTF8, mode, mtime_s, crc: 0, packed: 0, plain: 0, offset: 0, zip64: false }
     }
 
+    fn own(name: &str) -> Self {
+        Self::new(name.into(), 0o100_644, 0, ZSTD)
+    }
+
+    /// With a descriptor, of at most so many plain bytes.
+    fn begun(self, len: u64, Begun { offset, packed }: Begun) -> Self {
+        Self { flags: self.flags | DESCRIPTOR, zip64: len >= ZIP64_FILE, offset, packed, ..self }
+    }
+
     fn of(entry: &Entry) -> Self {
         let path = entry.path.as_str();
         let (name, file_type, method) = match entry.kind {
@@ -81,9 +108,44 @@ impl Record {
 }
 
 impl<W: Write> ZipWriter<W> {
-    pub(super) fn new(inner: W) -> io::Result<Self> {
+    /// Goes on after so many bytes; what of them is an entry of the zip is said by [`Self::again`] and [`Self::reopen`].
+    pub(super) fn after(inner: W, at: u64) -> io::Result<Self> {
         let central = zstd::Encoder::new(Vec::new(), 1)?;
-        Ok(Self { out: Counted { inner, at: 0 }, central, central_len: 0, entries: 0, open: None })
+        Ok(Self { out: Counted { inner, at }, central, central_len: 0, entries: 0, open: None, taken: 0 })
+    }
+
+    pub(super) fn inner(&mut self) -> &mut W {
+        &mut self.out.inner
+    }
+
+    /// The entry that was started and is not finished.
+    pub(super) fn begun(&self) -> Option<Begun> {
+        self.open.as_ref().map(|record| Begun { offset: record.offset, packed: record.packed })
+    }
+
+    /// The compressed central directory that came since this was asked last, and how long all of it is unpacked.
+    pub(super) fn grown(&mut self) -> io::Result<(Vec<u8>, u64)> {
+        self.central.flush()?;
+        let bytes = self.central.get_ref()[self.taken..].to_vec();
+        self.taken += bytes.len();
+        Ok((bytes, self.central_len))
+    }
+
+    /// Lists an entry that is there already, as the central directory had it.
+    pub(super) fn again(&mut self, record: &[u8]) -> io::Result<()> {
+        self.central_len += record.len() as u64;
+        self.entries += 1;
+        self.central.write_all(record)
+    }
+
+    /// Goes on with a file that was begun last of all that is there.
+    pub(super) fn reopen(&mut self, entry: &Entry, len: u64, begun: Begun) {
+        self.open = Some(Record::of(entry).begun(len, begun));
+    }
+
+    /// The same with an entry of our own.
+    pub(super) fn reopen_own(&mut self, name: &str, most: u64, begun: Begun) {
+        self.open = Some(Record::own(name).begun(most, begun));
     }
 
     /// How long the zip is so far: the offset of what is written next.
@@ -109,12 +171,11 @@ impl<W: Write> ZipWriter<W> {
 
     /// Starts an entry of our own, of at most so many bytes.
     pub(super) fn start_own(&mut self, name: &str, most: u64) -> io::Result<()> {
-        self.open(Record::new(name.into(), 0o100_644, 0, ZSTD), most)
+        self.open(Record::own(name), most)
     }
 
-    fn open(&mut self, mut record: Record, len: u64) -> io::Result<()> {
-        record.flags |= DESCRIPTOR;
-        record.zip64 = len >= ZIP64_FILE;
+    fn open(&mut self, record: Record, len: u64) -> io::Result<()> {
+        let mut record = record.begun(len, Begun { offset: 0, packed: 0 });
         self.start(&mut record)?;
         self.open = Some(record);
         Ok(())
@@ -161,6 +222,29 @@ impl<W: Write> ZipWriter<W> {
         self.central_len += bytes.len() as u64;
         self.entries += 1;
         self.central.write_all(&bytes)
+    }
+}
+
+/// Goes through a central directory, record by record.
+pub(super) struct Central<R>(R);
+
+impl<R: Read> Central<R> {
+    /// Of these bytes, unpacked.
+    pub(super) fn new(bytes: R) -> Self {
+        Self(bytes)
+    }
+
+    /// The next record, which must be there.
+    pub(super) fn record(&mut self) -> io::Result<Vec<u8>> {
+        let mut record = vec![0; FIXED];
+        self.0.read_exact(&mut record)?;
+        if record[..4] != CENTRAL.to_le_bytes() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let len = |at: usize| usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
+        record.resize(FIXED + len(28) + len(30) + len(32), 0);
+        self.0.read_exact(&mut record[FIXED..])?;
+        Ok(record)
     }
 }
 
@@ -239,7 +323,7 @@ fn central(record: &Record) -> Vec<u8> {
     let (time, date) = dos_time(record.mtime_s);
     let dos = if record.name.ends_with(b"/") { DIRECTORY_ATTRIBUTE } else { 0 };
     Fields::default()
-        .u32(0x0201_4b50)
+        .u32(CENTRAL)
         .u16(MADE_BY_UNIX)
         .u16(version(record, !zip64.is_empty()))
         .u16(record.flags)
@@ -303,28 +387,11 @@ fn timestamp(mtime_s: i64) -> Vec<u8> {
     Fields::default().u16(0x5455).u16(5).bytes(&[1]).bytes(&seconds.to_le_bytes()).0
 }
 
-/// MS-DOS time and date, UTC, the nearest that they can say.
-fn dos_time(mtime_s: i64) -> (u16, u16) {
-    // 1980-01-01 00:00:00 and 2107-12-31 23:59:58.
-    const FIRST: (u16, u16) = (0, 0x0021);
-    const LAST: (u16, u16) = (0xbf7d, 0xff9f);
-    let Some(time) = DateTime::from_timestamp(mtime_s, 0) else { return if mtime_s < 0 { FIRST } else { LAST } };
-    match time.year() {
-        ..1980 => FIRST,
-        2108.. => LAST,
-        year => {
-            let date = (year - 1980).cast_unsigned() << 9 | time.month() << 5 | time.day();
-            let clock = time.hour() << 11 | time.minute() << 5 | (time.second() / 2);
-            (u16::try_from(clock).unwrap_or(0), u16::try_from(date).unwrap_or(0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Cursor, Read};
 
-    use super::{MOST_32, Record, ZipWriter, central, dos_time, end};
+    use super::{MOST_32, Record, ZipWriter, central, end};
     use crate::domain::{Entry, EntryKind, TreePath};
 
     fn entry(path: &str, kind: EntryKind) -> Entry {
@@ -333,7 +400,7 @@ mod tests {
 
     #[test]
     fn the_oracle_reads_what_was_written() {
-        let mut zip = ZipWriter::new(Vec::new()).unwrap();
+        let mut zip = ZipWriter::after(Vec::new(), 0).unwrap();
         zip.stored(&entry("d", EntryKind::Directory), b"").unwrap();
         zip.start_file(&entry("d/ü\\C:x", EntryKind::File { len: 6 }), 6).unwrap();
         for part in [b"abc", b"def"] {
@@ -355,7 +422,7 @@ mod tests {
 
     #[test]
     fn more_entries_than_16_bits_count_are_all_there() {
-        let mut zip = ZipWriter::new(Vec::new()).unwrap();
+        let mut zip = ZipWriter::after(Vec::new(), 0).unwrap();
         for n in 0..70_000 {
             zip.stored(&entry(&format!("{n:06}"), EntryKind::File { len: 0 }), b"").unwrap();
         }
@@ -374,12 +441,5 @@ mod tests {
         assert!(bytes.ends_with(&extra));
         assert_eq!(end(1, 1, MOST_32).len(), 56 + 20 + 22);
         assert_eq!(end(1, 1, 1).len(), 22);
-    }
-
-    #[test]
-    fn times_that_dos_cannot_say_are_the_nearest_it_can() {
-        assert_eq!(dos_time(1_772_625_909), (12 << 11 | 5 << 5 | 4, 46 << 9 | 3 << 5 | 4));
-        assert_eq!(dos_time(0), dos_time(i64::MIN));
-        assert_eq!(dos_time(i64::from(u32::MAX) * 2), dos_time(i64::MAX));
     }
 }

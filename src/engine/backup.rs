@@ -1,6 +1,6 @@
 //! One backup: snapshot, pack, upload, look again, commit.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::time;
@@ -11,14 +11,16 @@ use super::{
     base::{Base, full_instead},
     blocking,
     bounds::Run,
-    end::{End, source_failed},
+    copy::{CopyError, copy, write_failed},
+    end::End,
     named,
     record::{self, Made},
+    resume::usable,
     survey::said,
 };
 use crate::{
-    archive::{self, Draft, PackError, Packer, Packing, Place, Staged, Storage, Upload, WriteError},
-    domain::{BackupPoint, DataLoss, EntryKind, Failure, FailureCode, Location, PartitionId, StorageSpec, words},
+    archive::{self, Draft, PackError, Packing, Place, Resumption, Staged, Storage, WriteError},
+    domain::{BackupPoint, DataLoss, Failure, FailureCode, Location, PartitionId, StorageSpec, words},
     job::{BackupJob, Event, State},
     ledger::{LedgerError, PartitionRecord, Wrote},
     source::{Found, Snapshot, SourceError},
@@ -37,6 +39,9 @@ impl Engine {
     pub(super) async fn run_backup(&self, hosted: &Hosted, job: &BackupJob, turn: &Turn) -> Result<(), LedgerError> {
         let run = Run::of(hosted.partition.id, job);
         let end = Box::pin(self.backup(run, hosted, job, turn)).await;
+        if let (Some(journal), false) = (self.journal(job.id), matches!(end, Err(End::Ledger(_)))) {
+            journal.remove();
+        }
         let is_lost = matches!(end, Err(End::Lost(_)));
         let event = match end {
             Ok(()) => return Ok(()),
@@ -60,9 +65,9 @@ impl Engine {
         }
         self.within(run, self.refuse_gone(run, job, &storage)).await?;
         let _slot = self.slot(run, &self.backups).await?;
-        self.within(run, clear(&storage, job)).await?;
+        let again = self.within(run, self.take_up(hosted, job, &storage)).await?;
         self.start(run).await?;
-        let staged = self.within(run, Box::pin(self.attempts(hosted, job, &storage))).await;
+        let staged = self.within(run, Box::pin(self.attempts(hosted, job, &storage, again))).await;
         let staged = staged.map_err(|end| with_what_was_waited_for(end, &storage))?;
         self.step_backup(run, Event::Commit).await?;
         let point = self.settled(run, self.commit(job, &storage, staged)).await?;
@@ -146,18 +151,24 @@ impl Engine {
         }
     }
 
-    async fn attempts(&self, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<Staged, End> {
+    async fn attempts(
+        &self,
+        hosted: &Hosted,
+        job: &BackupJob,
+        storage: &Storage,
+        mut again: Option<Resumption>,
+    ) -> Result<Staged, End> {
         let mut base = Base::open(job, storage).await;
         for attempt in 1..ATTEMPTS {
-            match self.attempt(hosted, job, storage, &mut base).await {
+            match self.attempt(hosted, job, storage, &mut base, &mut again).await {
                 Err(End::Changed(why)) => tracing::info!(job = %job.id, attempt, why = why.message, "reading anew"),
                 end => return end,
             }
         }
-        self.attempt(hosted, job, storage, &mut base).await
+        self.attempt(hosted, job, storage, &mut base, &mut again).await
     }
 
-    /// Writes the data of one snapshot. Nothing is visible until the result is committed. A base that cannot be used is
+    /// Writes the data of one snapshot, going on with what is there of it if it may. Nothing is visible until the result is committed. A base that cannot be used is
     /// taken away, so that the next attempt goes without.
     async fn attempt(
         &self,
@@ -165,6 +176,7 @@ impl Engine {
         job: &BackupJob,
         storage: &Storage,
         base: &mut Option<Base>,
+        again: &mut Option<Resumption>,
     ) -> Result<Staged, End> {
         let source = hosted.source.clone();
         let at = self.clock.now().trunc_subsecs(0);
@@ -174,9 +186,18 @@ impl Engine {
             self.refuse_lost(run, found).await?;
         }
         let snapshot = Arc::new(snapshot?);
+        let packing = Packing { level: self.compression_level, ..Base::packing(base, snapshot.bytes(), job) };
+        let journal = self.journal(job.id).filter(|_| hosted.source.has_stamps());
+        let again = usable(again.take(), &snapshot, &packing, job).await;
+        if let (None, Some(journal)) = (&again, &journal) {
+            journal.remove();
+        }
         let place = place(hosted);
-        let free = archive::free_second(storage, &place, at).await.map_err(|e| End::failed(e.code(), &e))?;
-        let location = place.location(free);
+        let created = match &again {
+            Some(again) => again.created(),
+            None => archive::free_second(storage, &place, at).await.map_err(|e| End::failed(e.code(), &e))?,
+        };
+        let location = place.location(created);
         let left_out = notes(&snapshot);
         if let Some(note) = left_out.first() {
             tracing::warn!(partition = %hosted.partition.id, job = %job.id, note, "not all of the state can be backed up");
@@ -184,15 +205,19 @@ impl Engine {
         let record = self.note_attempt(run, &location, &left_out, absent.is_some()).await?;
         let meter = self.meters.of(job.id);
         meter.begin(snapshot.files(), snapshot.bytes());
-        let packing = Packing { level: self.compression_level, ..Base::packing(base, snapshot.bytes(), job) };
         let draft = Draft {
-            point: point(hosted, job.id, &record, location, free, &snapshot, base.as_ref()),
+            point: point(hosted, job.id, &record, location, created, &snapshot, base.as_ref()),
             source_kind: "directory".to_owned(),
             packing,
             policy: job.task.policy.clone(),
             state_bytes: snapshot.bytes(),
+            journal,
         };
-        let staged = archive::stage(storage, draft, meter, move |packer| copy(&snapshot, packer)).await;
+        let pack = move |packer: &mut _| copy(&snapshot, packer);
+        let staged = match again {
+            Some(again) => archive::stage_rest(storage, again, draft, meter, pack).await,
+            None => archive::stage(storage, draft, meter, pack).await,
+        };
         match &staged {
             Err(WriteError::Taken(_)) => self.forget_attempt(run).await?,
             Err(WriteError::Source(CopyError::Pack(PackError::Base(why)))) if base.take().is_some() => {
@@ -278,6 +303,9 @@ impl Engine {
                 return Ok(());
             }
         }
+        if let Some(journal) = self.journal(job.id) {
+            journal.remove();
+        }
         self.take_back(run).await.map(drop)
     }
 }
@@ -288,52 +316,6 @@ fn absence(snapshot: &Result<Snapshot, SourceError>) -> Option<String> {
         Ok(snapshot) => (snapshot.entries() == 0 && snapshot.skipped().count == 0).then(|| said(&Found::Empty)),
         Err(error @ SourceError::Root { .. }) => Some(words(error)),
         Err(_) => None,
-    }
-}
-
-/// Takes away what an earlier attempt left, before the job begins again.
-async fn clear(storage: &Storage, job: &BackupJob) -> Result<(), End> {
-    let Some(location) = &job.task.attempt else { return Ok(()) };
-    archive::discard(storage, location).await.map_err(|e| End::failed(e.code(), &e))
-}
-
-/// Why a snapshot did not become an archive.
-#[derive(Debug, thiserror::Error)]
-enum CopyError {
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    #[error(transparent)]
-    Pack(#[from] PackError),
-}
-
-/// Reads the whole snapshot into the packer, then looks again whether it was one moment.
-fn copy(snapshot: &Snapshot, packer: &mut Packer<Upload>) -> Result<(), CopyError> {
-    let mut walk = snapshot.walk();
-    while let Some(entry) = walk.next() {
-        let (entry, stamp) = (entry?, walk.stamp());
-        match entry.kind {
-            EntryKind::File { .. } if packer.kept(&entry, stamp)? => {}
-            EntryKind::File { .. } => packer.stamped(&entry, stamp, &mut snapshot.open(&entry)?)?,
-            EntryKind::Directory | EntryKind::Symlink { .. } => packer.entry(&entry, &mut io::empty())?,
-        }
-    }
-    Ok(snapshot.verify()?)
-}
-
-fn write_failed(error: &WriteError<CopyError>) -> End {
-    match error {
-        WriteError::Source(CopyError::Source(source)) => source_failed(source, source),
-        // The next attempt goes without the base.
-        WriteError::Source(CopyError::Pack(PackError::Base(_))) => {
-            End::Changed(Failure::new(FailureCode::Damaged, words(error)))
-        }
-        WriteError::Source(CopyError::Pack(pack)) => match SourceError::find(pack) {
-            Some(source) => source_failed(source, source),
-            None => End::failed(pack.code(), pack),
-        },
-        // The next attempt takes the next free name, or writes anew what the storage has lost.
-        WriteError::Taken(_) | WriteError::Vanished(_) => End::Changed(Failure::new(FailureCode::Other, words(error))),
-        _ => End::failed(error.code(|_| FailureCode::Other), error),
     }
 }
 

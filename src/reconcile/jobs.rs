@@ -61,6 +61,7 @@ impl Jobs {
                 recovered => recovered?,
             }
         }
+        self.engine.sweep_journals().await;
         Ok(())
     }
 

@@ -1,6 +1,10 @@
 //! Reads one file of a snapshot, and refuses to end well if it is not the one that was walked.
 
-use std::{fs::File, io, io::Read, os::fd::OwnedFd};
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    os::fd::OwnedFd,
+};
 
 use rustix::{
     fs::{Mode, OFlags, fstat, openat},
@@ -29,6 +33,13 @@ impl FileReader {
         let reader = Self { file: file.into(), path, stamp, left };
         reader.check()?;
         Ok(reader)
+    }
+
+    /// Skips so many bytes.
+    pub(super) fn after(mut self, offset: u64) -> Result<Self, SourceError> {
+        self.file.seek(SeekFrom::Start(offset)).map_err(|error| SourceError::io("reading", &self.path, error))?;
+        self.left = self.left.saturating_sub(offset);
+        Ok(self)
     }
 
     fn check(&self) -> Result<(), SourceError> {

@@ -126,6 +126,11 @@ impl Snapshot {
         FileReader::open(&mut trail, entry, mark.stamp)
     }
 
+    /// The same, but reads on after so many bytes.
+    pub fn open_after(&self, entry: &Entry, offset: u64) -> Result<FileReader, SourceError> {
+        self.open(entry)?.after(offset)
+    }
+
     /// Searches outward from where the last one was.
     fn mark_of(&self, path: &TreePath) -> Option<Mark> {
         let (wanted, count, near) = (hash(path.as_str()), self.marks.len(), self.near.load(Ordering::Relaxed));

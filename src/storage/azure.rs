@@ -32,7 +32,7 @@ use crate::clock::Clock;
 
 use super::{
     ErrorKind, Object, SpecError, StorageError,
-    backend::{Answer, Backend, Upload},
+    backend::{Answer, Backend, Secured, Upload},
     connection_string::Account,
     key::checked,
 };
@@ -240,5 +240,14 @@ impl Backend for Azure {
     fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>> {
         let upload = AzureUpload::new(Arc::clone(&self.0), key.to_owned(), about);
         async move { Ok(Box::new(upload) as Box<dyn Upload>) }.boxed()
+    }
+
+    fn resume<'a>(&'a self, key: &'a str, sign: &'a str, len: u64) -> Answer<'a, Option<Box<dyn Upload>>> {
+        async move {
+            let found = AzureUpload::find(Arc::clone(&self.0), key, sign, len).await;
+            let found = found.map_err(|trouble| self.0.explain("go on with", key, trouble))?;
+            Ok(found.map(|upload| Box::new(upload) as Box<dyn Upload>))
+        }
+        .boxed()
     }
 }

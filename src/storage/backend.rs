@@ -36,12 +36,24 @@ pub(super) trait Backend: Send + Sync {
 
     /// Of about so many bytes, or fewer; 0 if nobody knows. A decorator passes the number on.
     fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>>;
+
+    /// Goes on with an upload where [`Upload::secure`] left a sign, that many bytes after its start. What was written after
+    /// that is dropped. None: it is not there as it was.
+    fn resume<'a>(&'a self, key: &'a str, sign: &'a str, len: u64) -> Answer<'a, Option<Box<dyn Upload>>>;
 }
+
+/// The sign of an upload, once all that was written before it was asked for is durable. More may be written meanwhile.
+pub type Secured = BoxFuture<'static, Result<String, StorageError>>;
 
 /// An object that is being written. Dropping it gives it up, as `abort` does, but without waiting.
 pub(super) trait Upload: Send {
-    /// Takes the next part. Every part but the last is at least [`PART`](super::writer::PART) bytes long, none is empty.
+    /// Takes the next part. Every part but the last is at least [`PART`](super::writer::PART) bytes long, those before and
+    /// after `secure` excepted; none is empty.
     fn write(&mut self, part: Bytes) -> Answer<'_, ()>;
+
+    /// Lets whoever comes after a crash go on from here, by [`Backend::resume`]. From then on dropping the upload leaves what
+    /// was written where it is; `abort` removes it as ever. None: the store cannot do that, or not here.
+    fn secure(&mut self) -> Answer<'_, Option<Secured>>;
 
     fn finish(self: Box<Self>) -> Answer<'static, ()>;
 

@@ -14,7 +14,7 @@ use futures::FutureExt;
 
 use super::{
     ErrorKind, Object, StorageError,
-    backend::{Answer, Backend, Upload},
+    backend::{Answer, Backend, Secured, Upload},
 };
 
 /// What a store was asked to do.
@@ -36,6 +36,10 @@ pub enum Verb {
     Time,
     /// `create`
     Create,
+    /// `resume`
+    Resume,
+    /// `ObjectWriter::secure`; done when it has begun
+    Secure,
     /// One part of an [`ObjectWriter`](super::ObjectWriter) reaching the store: 8 MiB or more, or the rest.
     Part,
     /// `ObjectWriter::finish`, after the last part
@@ -169,6 +173,10 @@ impl Observed {
         let store = inner.description().into();
         Self { inner, watch: Watch { store, observer } }
     }
+
+    fn observed(&self, key: &str, inner: Box<dyn Upload>) -> Box<dyn Upload> {
+        Box::new(ObservedUpload { inner, watch: self.watch.clone(), key: key.to_owned() })
+    }
 }
 
 impl Watch {
@@ -230,12 +238,16 @@ impl Backend for Observed {
     }
 
     fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>> {
-        let create = async move {
-            let inner = self.inner.create(key, about).await?;
-            let watch = self.watch.clone();
-            Ok(Box::new(ObservedUpload { inner, watch, key: key.to_owned() }) as Box<dyn Upload>)
-        };
+        let create = async move { Ok(self.observed(key, self.inner.create(key, about).await?)) };
         self.watch.around(Verb::Create, key, create.boxed()).boxed()
+    }
+
+    fn resume<'a>(&'a self, key: &'a str, sign: &'a str, len: u64) -> Answer<'a, Option<Box<dyn Upload>>> {
+        let resume = async move {
+            let upload = self.inner.resume(key, sign, len).await?;
+            Ok(upload.map(|upload| self.observed(key, upload)))
+        };
+        self.watch.around(Verb::Resume, key, resume.boxed()).boxed()
     }
 }
 
@@ -249,6 +261,11 @@ impl Upload for ObservedUpload {
     fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
         let Self { inner, watch, key } = self;
         async move { watch.around(Verb::Part, key, inner.write(part)).await }.boxed()
+    }
+
+    fn secure(&mut self) -> Answer<'_, Option<Secured>> {
+        let Self { inner, watch, key } = self;
+        async move { watch.around(Verb::Secure, key, inner.secure()).await }.boxed()
     }
 
     fn finish(self: Box<Self>) -> Answer<'static, ()> {

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Object, StorageError,
-    backend::{Answer, Backend, Upload},
+    backend::{Answer, Backend, Secured, Upload},
 };
 use crate::domain::StoreId;
 
@@ -97,6 +97,10 @@ impl Limited {
         Self { inner, gate }
     }
 
+    fn behind_too(&self, inner: Box<dyn Upload>) -> Box<dyn Upload> {
+        Box::new(LimitedUpload { inner, gate: Arc::clone(&self.gate) })
+    }
+
     fn behind<'a, T: Send + 'a>(
         &'a self,
         bytes: u64,
@@ -150,8 +154,15 @@ impl Backend for Limited {
     fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>> {
         async move {
             let _inside = self.gate.enter(0).await;
-            let upload = LimitedUpload { inner: self.inner.create(key, about).await?, gate: Arc::clone(&self.gate) };
-            Ok(Box::new(upload) as Box<dyn Upload>)
+            Ok(self.behind_too(self.inner.create(key, about).await?))
+        }
+        .boxed()
+    }
+
+    fn resume<'a>(&'a self, key: &'a str, sign: &'a str, len: u64) -> Answer<'a, Option<Box<dyn Upload>>> {
+        async move {
+            let _inside = self.gate.enter(0).await;
+            Ok(self.inner.resume(key, sign, len).await?.map(|upload| self.behind_too(upload)))
         }
         .boxed()
     }
@@ -163,6 +174,10 @@ struct LimitedUpload {
 }
 
 impl Upload for LimitedUpload {
+    fn secure(&mut self) -> Answer<'_, Option<Secured>> {
+        self.inner.secure()
+    }
+
     fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
         async move {
             let _inside = self.gate.enter(part.len() as u64).await;

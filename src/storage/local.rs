@@ -24,7 +24,7 @@ use crate::clock::Clock;
 
 use super::{
     ErrorKind, Object, SpecError, StorageError,
-    backend::{Answer, Backend, Upload},
+    backend::{Answer, Backend, Secured, Upload},
     key::{UNFINISHED, checked},
     share::Place,
 };
@@ -328,6 +328,15 @@ impl Backend for Local {
             Ok(Box::new(LocalUpload::new(unfinished)) as Box<dyn Upload>)
         };
         self.on_a_thread("write", key, start).boxed()
+    }
+
+    fn resume<'a>(&'a self, key: &'a str, sign: &'a str, len: u64) -> Answer<'a, Option<Box<dyn Upload>>> {
+        let name = sign.to_owned();
+        let resume = move |directory: &Arc<Directory>, key: &str| {
+            let found = Unfinished::find(directory, key, &name, len)?;
+            Ok(found.map(|unfinished| Box::new(LocalUpload::resumed(unfinished)) as Box<dyn Upload>))
+        };
+        self.on_a_thread("write", key, resume).boxed()
     }
 }
 

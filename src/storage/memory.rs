@@ -10,7 +10,7 @@ use futures::FutureExt;
 
 use super::{
     ErrorKind, Object, StorageError,
-    backend::{Answer, Backend, Upload},
+    backend::{Answer, Backend, Secured, Upload},
 };
 
 const NAME: &str = "the store in memory";
@@ -89,6 +89,10 @@ impl Backend for Memory {
         let writer = Unfinished { memory: self.clone(), key: key.to_owned(), data: BytesMut::new() };
         async move { Ok(Box::new(writer) as Box<dyn Upload>) }.boxed()
     }
+
+    fn resume<'a>(&'a self, _: &'a str, _: &'a str, _: u64) -> Answer<'a, Option<Box<dyn Upload>>> {
+        async { Ok(None) }.boxed()
+    }
 }
 
 fn within(range: &Range<u64>, len: usize) -> Range<usize> {
@@ -110,6 +114,10 @@ impl Upload for Unfinished {
             Ok(())
         }
         .boxed()
+    }
+
+    fn secure(&mut self) -> Answer<'_, Option<Secured>> {
+        async { Ok(None) }.boxed()
     }
 
     fn finish(self: Box<Self>) -> Answer<'static, ()> {

@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     Object, StorageError,
-    backend::{Answer, Backend, Upload},
+    backend::{Answer, Backend, Secured, Upload},
 };
 use crate::domain::StoreId;
 
@@ -129,6 +129,10 @@ impl Paced {
     pub(super) fn new(inner: Arc<dyn Backend>, pace: Pace) -> Self {
         Self { inner, pace }
     }
+
+    fn paced(&self, inner: Box<dyn Upload>) -> Box<dyn Upload> {
+        Box::new(PacedUpload { inner, pace: self.pace.clone() })
+    }
 }
 
 impl Backend for Paced {
@@ -183,11 +187,11 @@ impl Backend for Paced {
     }
 
     fn create<'a>(&'a self, key: &'a str, about: u64) -> Answer<'a, Box<dyn Upload>> {
-        async move {
-            let upload = PacedUpload { inner: self.inner.create(key, about).await?, pace: self.pace.clone() };
-            Ok(Box::new(upload) as Box<dyn Upload>)
-        }
-        .boxed()
+        async move { Ok(self.paced(self.inner.create(key, about).await?)) }.boxed()
+    }
+
+    fn resume<'a>(&'a self, key: &'a str, sign: &'a str, len: u64) -> Answer<'a, Option<Box<dyn Upload>>> {
+        async move { Ok(self.inner.resume(key, sign, len).await?.map(|upload| self.paced(upload))) }.boxed()
     }
 }
 
@@ -197,6 +201,10 @@ struct PacedUpload {
 }
 
 impl Upload for PacedUpload {
+    fn secure(&mut self) -> Answer<'_, Option<Secured>> {
+        self.inner.secure()
+    }
+
     fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
         async move {
             self.pace.take(part.len()).await;

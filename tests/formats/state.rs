@@ -12,7 +12,7 @@ use std::{
 
 use chrono::{DateTime, TimeZone, Utc};
 use fabric_backup::{
-    archive::{BlockSize, Draft, PackError, Packer, Packing, Place, Sink, SinkFile, Upload},
+    archive::{BlockSize, Draft, Out, PackError, Packer, Packing, Place, Sink, SinkFile, Upload},
     domain::{
         ApplicationName, BackupPoint, Entry, EntryKind, Epoch, KeyRange, PartitionId, PartitionKind, ServiceName,
         TreePath,
@@ -72,7 +72,7 @@ pub(crate) fn sorted(mut tree: Tree) -> Tree {
     tree
 }
 
-pub(crate) fn pack<W: std::io::Write + Send + 'static>(tree: &Tree, packer: &mut Packer<W>) -> Result<(), PackError> {
+pub(crate) fn pack<W: Out + Send + 'static>(tree: &Tree, packer: &mut Packer<W>) -> Result<(), PackError> {
     tree.iter().try_for_each(|(entry, content)| {
         let stamp = u64::from_le_bytes(blake3::hash(content).as_bytes()[..8].try_into().unwrap());
         if packer.kept(entry, stamp)? { Ok(()) } else { packer.stamped(entry, stamp, &mut content.as_slice()) }
@@ -108,13 +108,8 @@ pub(crate) fn draft() -> Draft {
         partition: PartitionKind::Int64Range(KeyRange { low: -1, high: i64::MAX }),
         manifest_version: "1.0.0".into(),
     };
-    Draft {
-        point,
-        source_kind: "directory".into(),
-        packing: Packing::full(BlockSize::for_state(0)),
-        policy: None,
-        state_bytes: 0,
-    }
+    let packing = Packing::full(BlockSize::for_state(0));
+    Draft { point, source_kind: "directory".into(), packing, policy: None, state_bytes: 0, journal: None }
 }
 
 /// One line for each entry: kind, mode, modification time, and what is in it.

@@ -51,6 +51,12 @@ async fn a_container_keeps_every_promise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_cut_off_goes_on_with_its_blocks() {
+    let azurite = Azurite::start();
+    conformance::goes_on(&open(&azurite.connection_string(), "resumed")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn backups_come_and_go_in_a_container() {
     let azurite = Azurite::start();
     let stores = Stores::new(StoreSettings::default(), Clock::system());

@@ -53,7 +53,14 @@ async fn back_up(catalog: &Catalog, spec: &StorageSpec, hour: i64) -> Location {
         manifest_version: "1.0".into(),
     };
     let packing = Packing::full(BlockSize::for_state(0));
-    let draft = Draft { point, source_kind: "directory".into(), packing, policy: Some(policy()), state_bytes: 0 };
+    let draft = Draft {
+        point,
+        source_kind: "directory".into(),
+        packing,
+        policy: Some(policy()),
+        state_bytes: 0,
+        journal: None,
+    };
     let nothing = |_: &mut Packer<Upload>| Ok::<(), PackError>(());
     let staged = stage(&catalog.open(spec).await.unwrap(), draft, Arc::default(), nothing).await.unwrap();
     staged.commit().await.unwrap().point.location

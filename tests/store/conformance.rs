@@ -326,3 +326,34 @@ pub(crate) async fn lists_in_order_of_bytes(store: &Storage, count: usize, put: 
         assert_eq!(keys(store, prefix).await, expected, "{prefix}");
     }
 }
+
+/// An upload that was secured goes on in another process; for stores that can do that.
+pub(crate) async fn goes_on(store: &Storage) {
+    let part = |number: u8| Bytes::from(vec![number; 8 * MIB]);
+    let mut writer = store.create(NAME).await.unwrap();
+    for number in 0..9 {
+        writer.write(part(number)).await.unwrap();
+    }
+    writer.write(Bytes::from("a bit more")).await.unwrap();
+    let sign = writer.secure().await.unwrap().expect("it can do that").await.unwrap();
+    let len = (9 * 8 * MIB + 10) as u64;
+    writer.write(part(77)).await.unwrap();
+    drop(writer);
+    assert_eq!(keys(store, "").await, Vec::<String>::new());
+    for (sign, len) in [(sign.as_str(), len + (100 * MIB) as u64), ("another", len), ("", len), ("../x", len)] {
+        assert!(store.resume(NAME, sign, len).await.unwrap().is_none(), "{sign} {len}");
+    }
+    assert!(store.resume("other", &sign, len).await.unwrap().is_none());
+    // Twice, as if the first had died at once.
+    drop(store.resume(NAME, &sign, len).await.unwrap().unwrap());
+    let mut writer = store.resume(NAME, &sign, len).await.unwrap().unwrap();
+    writer.write(part(9)).await.unwrap();
+    writer.write(Bytes::from("the end")).await.unwrap();
+    writer.finish().await.unwrap();
+    assert_eq!(store.size(NAME).await.unwrap(), len + (8 * MIB + 7) as u64);
+    let seam = store.get_range(NAME, len - 11..len + 1).await.unwrap();
+    assert_eq!(seam, Bytes::from([&[8_u8][..], b"a bit more", &[9]].concat()));
+    let end = store.get_range(NAME, len + (8 * MIB) as u64 - 1..u64::MAX).await.unwrap();
+    assert_eq!(end, Bytes::from([&[9_u8][..], b"the end"].concat()));
+    assert!(store.resume(NAME, &sign, len).await.unwrap().is_none(), "it is finished");
+}

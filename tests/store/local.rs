@@ -242,6 +242,19 @@ async fn what_a_writer_that_died_left_is_swept_a_day_later_and_not_sooner() {
 }
 
 #[tokio::test]
+async fn an_upload_that_was_cut_off_goes_on_in_its_file_and_one_that_is_given_up_leaves_none() {
+    let root = TempDir::new().unwrap();
+    let store = open(&root, "share");
+    conformance::goes_on(&store).await;
+    let mut writer = store.create("given up").await.unwrap();
+    writer.write(Bytes::from("something")).await.unwrap();
+    writer.secure().await.unwrap().unwrap().await.unwrap();
+    assert_eq!(names(&root.path().join("share")).len(), 2);
+    writer.abort().await.unwrap();
+    assert_eq!(names(&root.path().join("share")).len(), 1);
+}
+
+#[tokio::test]
 async fn deleting_an_object_that_was_never_finished_removes_what_its_dead_writer_left_and_nothing_else() {
     let root = TempDir::new().unwrap();
     let store = open(&root, "share");

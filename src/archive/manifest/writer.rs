@@ -1,6 +1,8 @@
 //! Writes a manifest, compressed as it grows.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
 
 use super::{Frame, MAGIC, Member, Stored, VERSION, WINDOW_LOG, kind, tag};
 use crate::archive::{
@@ -22,6 +24,23 @@ pub struct ManifestWriter {
     place: u32,
     holes: u64,
     entries: u64,
+    block_size: u64,
+    /// How long its encoding is so far.
+    len: u64,
+    /// How many bytes of the last file are not listed yet.
+    missing: u64,
+    /// How many of the compressed bytes were handed out.
+    taken: usize,
+}
+
+/// How far a manifest has come that does not end yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::archive) struct Extent {
+    /// How long its encoding is.
+    pub(in crate::archive) len: u64,
+    pub(in crate::archive) entries: u64,
+    /// How many bytes of the last file it does not list.
+    pub(in crate::archive) missing: u64,
 }
 
 impl ManifestWriter {
@@ -30,18 +49,48 @@ impl ManifestWriter {
         let mut out = zstd::Encoder::new(Vec::new(), LEVEL)?;
         out.window_log(WINDOW_LOG.min(20))?;
         out.include_checksum(false)?;
-        out.write_all(&header(block_size, members))?;
-        let (scratch, path, frame) = (Vec::new(), String::new(), Frame::default());
-        Ok(Self { out, scratch, path, mtime: 0, frame, place: 0, holes: 0, entries: 0 })
+        let header = header(block_size, members);
+        out.write_all(&header)?;
+        Ok(Self {
+            out,
+            scratch: Vec::new(),
+            path: String::new(),
+            mtime: 0,
+            frame: Frame::default(),
+            place: 0,
+            holes: 0,
+            entries: 0,
+            block_size: block_size.bytes().into(),
+            len: header.len() as u64,
+            missing: 0,
+            taken: 0,
+        })
+    }
+
+    /// How many bytes of the last file are not listed yet.
+    pub(in crate::archive) fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// The compressed bytes that came since this was asked last, and what all of them together unpack to.
+    pub(in crate::archive) fn grown(&mut self) -> io::Result<(Vec<u8>, Extent)> {
+        self.put_holes();
+        self.flush()?;
+        self.out.flush()?;
+        let bytes = self.out.get_ref()[self.taken..].to_vec();
+        self.taken += bytes.len();
+        Ok((bytes, Extent { len: self.len, entries: self.entries, missing: self.missing }))
     }
 
     /// The next entry, and its stamp if it is a file that has one.
     pub fn entry(&mut self, entry: &Entry, stamp: u64) -> io::Result<()> {
         self.put_holes();
         self.put_attributes(entry);
+        self.missing = 0;
         match &entry.kind {
             EntryKind::Directory => {}
             EntryKind::File { len } => {
+                self.missing = *len;
                 put_varint(&mut self.scratch, *len);
                 self.scratch.extend(stamp.to_le_bytes());
             }
@@ -54,6 +103,7 @@ impl ManifestWriter {
     /// The next so many blocks of the file are zero.
     pub fn holes(&mut self, blocks: u64) {
         self.holes += blocks;
+        self.missing = self.missing.saturating_sub(blocks.saturating_mul(self.block_size));
     }
 
     /// The next `len` bytes of the file are stored.
@@ -63,6 +113,7 @@ impl ManifestWriter {
         self.scratch.extend_from_slice(&stored.hash.0);
         self.frame = stored.frame;
         self.place = stored.place + len;
+        self.missing = self.missing.saturating_sub(len.into());
         self.flush()
     }
 
@@ -116,10 +167,29 @@ impl ManifestWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.len += self.scratch.len() as u64;
         self.out.write_all(&self.scratch)?;
         self.scratch.clear();
         Ok(())
     }
+}
+
+/// Makes a manifest of one that broke off at this extent: what is missing of its last file are holes.
+pub(in crate::archive) fn complete(bytes: &[u8], extent: Extent, block_size: BlockSize) -> io::Result<Vec<u8>> {
+    let mut out = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    let copied = io::copy(&mut zstd::Decoder::with_buffer(bytes)?.take(extent.len), &mut out)?;
+    if copied != extent.len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut end = Vec::new();
+    if extent.missing > 0 {
+        end.push(tag::HOLES);
+        put_varint(&mut end, extent.missing.div_ceil(block_size.bytes().into()));
+    }
+    end.push(kind::END);
+    put_varint(&mut end, extent.entries);
+    out.write_all(&end)?;
+    out.finish()
 }
 
 fn header(block_size: BlockSize, members: &[Member]) -> Vec<u8> {

@@ -45,9 +45,7 @@ impl Base {
 
     /// A reader of the files that the backup had.
     pub(super) fn follow(&self) -> Result<Follower, ManifestError> {
-        let mut follower = Follower { items: self.items()?, entry: None };
-        follower.skip()?;
-        Ok(follower)
+        Follower::new(self.items()?)
     }
 
     /// Where all of its blocks lie.
@@ -91,25 +89,63 @@ pub(super) struct Follower {
     items: Renumbered,
     /// The entry that comes next; its content follows.
     entry: Option<Entry>,
+    /// Its number, from 1.
+    count: u64,
 }
 
 impl Follower {
+    /// Through these items; `itself` is the number of the backup that calls itself 0.
+    pub(super) fn of(items: Items, itself: u32) -> Result<Self, ManifestError> {
+        Self::new(Renumbered { items, itself })
+    }
+
+    fn new(items: Renumbered) -> Result<Self, ManifestError> {
+        let mut follower = Self { items, entry: None, count: 0 };
+        follower.skip()?;
+        Ok(follower)
+    }
+
     /// Whether the backup has this file with this stamp; then [`Self::content`] has what is in it.
     pub(super) fn has(&mut self, file: &Entry, stamp: u64) -> Result<bool, ManifestError> {
+        let is_same = self.find(&file.path)? && self.entry.as_ref().is_some_and(|entry| is_same(entry, file));
+        Ok(is_same && stamp != 0 && self.stamp() == stamp)
+    }
+
+    /// Goes on to that path; false if nothing has it.
+    pub(super) fn find(&mut self, path: &TreePath) -> Result<bool, ManifestError> {
         while let Some(entry) = &self.entry {
-            match order(&entry.path, &file.path) {
+            match order(&entry.path, path) {
                 Ordering::Less => self.skip()?,
-                Ordering::Equal => return Ok(is_same(entry, file) && stamp != 0 && self.items.items.stamp() == stamp),
-                Ordering::Greater => return Ok(false),
+                found => return Ok(found == Ordering::Equal),
             }
         }
         Ok(false)
     }
 
+    /// The entry where it is.
+    pub(super) fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
+    /// That entry's stamp.
+    pub(super) fn stamp(&self) -> u64 {
+        self.items.items.stamp()
+    }
+
+    /// That entry's number, from 1.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether it is behind the last one.
+    pub(super) fn is_over(&self) -> bool {
+        self.entry.is_none()
+    }
+
     /// The next block or hole of the file, until there are no more.
     pub(super) fn content(&mut self) -> Result<Option<Item>, ManifestError> {
         match self.items.next()? {
-            Some(Item::Entry(entry)) => self.entry = Some(entry),
+            Some(Item::Entry(entry)) => (self.entry, self.count) = (Some(entry), self.count + 1),
             None => self.entry = None,
             content => return Ok(content),
         }
@@ -140,7 +176,7 @@ pub(super) struct BaseIndex {
 }
 
 impl BaseIndex {
-    fn add(&mut self, stored: &Stored) {
+    pub(super) fn add(&mut self, stored: &Stored) {
         if self.frames.last() != Some(&stored.frame) {
             self.frames.push(stored.frame);
         }

@@ -31,15 +31,21 @@ pub(super) struct Chunk {
     pub(super) packed: Vec<u8>,
     /// Nothing follows.
     pub(super) is_last: bool,
+    /// What an earlier packer left is all in before this.
+    pub(super) is_past_left: bool,
 }
 
 /// A piece of a chunk.
 pub(super) enum Part {
     /// The next entry, and its stamp if it is a file that has one. What follows until the one after it is its content.
     Entry(Entry, u64),
+    /// The next entry, which an earlier packer wrote, its stamp, and what the zip's directory says of it.
+    Again(Entry, u64, Vec<u8>),
+    /// The next entry, a file of which an earlier packer wrote the beginning, and its stamp.
+    Begun(Entry, u64),
     /// Bytes that were read: whole blocks, unless the file ends.
     Content(Content),
-    /// A block or hole that the backup before has.
+    /// A block or hole that the backup before has, or that an earlier packer wrote.
     Kept(Item),
 }
 
@@ -57,7 +63,7 @@ pub(super) struct Content {
 pub(super) enum Block {
     /// All zero.
     Hole,
-    /// The backup before has it.
+    /// The backup before has it, or an earlier packer wrote it.
     Known(Stored),
     /// It does not.
     Other(BlockHash),

@@ -1,12 +1,13 @@
 //! Assembles a full backup: every entry complete in itself, each file as frames of its own.
 
-use std::io::{self, Write};
+use std::io;
 
 use crc32fast::Hasher;
 
 use super::{
-    PackError,
+    MANIFEST, PackError,
     chunk::{Block, Chunk, Content, Part},
+    left::{Open, Out},
     output::Output,
 };
 use crate::{
@@ -18,11 +19,23 @@ pub(super) struct Full<W> {
     out: Output<W>,
     /// The file whose content comes, and the CRC of what came of it.
     open: Option<(Entry, Hasher)>,
+    /// The file that an earlier packer began.
+    begun: Option<Open>,
 }
 
-impl<W: Write> Full<W> {
-    pub(super) fn new(out: Output<W>) -> Self {
-        Self { out, open: None }
+impl<W: Out> Full<W> {
+    pub(super) fn new(out: Output<W>, begun: Option<Open>) -> Self {
+        Self { out, open: None, begun }
+    }
+
+    /// Tells where packing could go on, if it is time.
+    pub(super) fn mark(&mut self) -> io::Result<()> {
+        if !self.out.wants_mark() {
+            return Ok(());
+        }
+        let crc = self.open.as_ref().map_or(0, |(_, crc)| crc.clone().finalize());
+        let len = self.open.as_ref().map_or(0, |(entry, _)| len_of(entry));
+        self.out.mark(crc, len - self.out.manifest.missing())
     }
 
     pub(super) fn take(&mut self, chunk: &mut Chunk) -> Result<(), PackError> {
@@ -36,8 +49,11 @@ impl<W: Write> Full<W> {
                     packed = behind;
                     self.content(&content, frame, &mut blocks)?;
                 }
-                // Only of a backup before.
-                Part::Kept(_) => {}
+                Part::Again(entry, stamp, record) => self.again(&entry, stamp, &record)?,
+                Part::Begun(entry, stamp) => self.begun(entry, stamp)?,
+                Part::Kept(item) => {
+                    self.out.kept(&item).map_err(|source| PackError::Write { path: MANIFEST.to_owned(), source })?;
+                }
             }
         }
         Ok(())
@@ -54,6 +70,24 @@ impl<W: Write> Full<W> {
         if let EntryKind::File { .. } = entry.kind {
             self.open = Some((entry, Hasher::new()));
         }
+        Ok(())
+    }
+
+    fn again(&mut self, entry: &Entry, stamp: u64, record: &[u8]) -> Result<(), PackError> {
+        self.close()?;
+        let listed = self.out.manifest.entry(entry, stamp).and_then(|()| self.out.zip.again(record));
+        if let EntryKind::File { .. } = entry.kind {
+            self.out.file();
+        }
+        listed.map_err(|source| failed(entry, source))
+    }
+
+    fn begun(&mut self, entry: Entry, stamp: u64) -> Result<(), PackError> {
+        self.close()?;
+        let open = self.begun.take().ok_or(PackError::Stopped)?;
+        self.out.manifest.entry(&entry, stamp).map_err(|source| failed(&entry, source))?;
+        self.out.zip.reopen(&entry, len_of(&entry), open.begun);
+        self.open = Some((entry, Hasher::new_with_initial_len(open.crc, open.plain)));
         Ok(())
     }
 
@@ -93,7 +127,7 @@ impl<W: Write> Full<W> {
 }
 
 /// Writes one frame and lists its blocks.
-fn put<W: Write>(
+fn put<W: Out>(
     out: &mut Output<W>,
     len: u32,
     packed: &[u8],
@@ -115,6 +149,10 @@ fn listed(block: &Block, len: u32, frame: Frame, place: u32) -> Item {
         Block::Known(stored) => Item::Block { offset: 0, len, stored },
         Block::Other(hash) => Item::Block { offset: 0, len, stored: Stored { hash, frame, place } },
     }
+}
+
+fn len_of(entry: &Entry) -> u64 {
+    if let EntryKind::File { len } = entry.kind { len } else { 0 }
 }
 
 fn failed(entry: &Entry, source: io::Error) -> PackError {

@@ -4,11 +4,7 @@
 //! compressed by the workers; until they are, what the manifest says from their first block on waits here. Where a frame
 //! ends depends on the state alone, never on who is faster.
 
-use std::{
-    collections::VecDeque,
-    io::{self, Write},
-    sync::mpsc::Sender,
-};
+use std::{collections::VecDeque, io, sync::mpsc::Sender};
 
 use crc32fast::Hasher;
 
@@ -17,7 +13,8 @@ use super::{
     chunk::{Block, Chunk, Job, NewFrame, Part},
     inbox::Inbox,
     index::{At, Index},
-    output::Output,
+    left::{Open, Out},
+    output::{Output, len_of},
 };
 use crate::{
     archive::{
@@ -61,8 +58,13 @@ enum Listed {
     New { hash: BlockHash, at: At, len: u32 },
 }
 
-impl<W: Write> Increment<W> {
-    pub(super) fn new(out: Output<W>, jobs: Sender<Job>, most_frames: usize) -> Self {
+impl<W: Out> Increment<W> {
+    /// The entry of blocks may be `begun` already, by an earlier packer.
+    pub(super) fn new(mut out: Output<W>, jobs: Sender<Job>, most_frames: usize, begun: Option<Open>) -> Self {
+        if let Some(open) = &begun {
+            out.zip.reopen_own(BLOCKS, u64::MAX, open.begun);
+        }
+        let (crc, plain) = begun.map_or((0, 0), |open| (open.crc, open.plain));
         Self {
             out,
             jobs,
@@ -73,8 +75,8 @@ impl<W: Write> Increment<W> {
             closed: 0,
             written: Vec::new(),
             spare: Vec::new(),
-            crc: Hasher::new(),
-            plain: 0,
+            crc: Hasher::new_with_initial_len(crc, plain),
+            plain,
             listing: VecDeque::new(),
             in_file: false,
         }
@@ -85,7 +87,9 @@ impl<W: Write> Increment<W> {
         let mut blocks = chunk.blocks.drain(..);
         for part in chunk.parts.drain(..) {
             match part {
-                Part::Entry(entry, stamp) => self.entry(entry, stamp, inbox)?,
+                Part::Entry(entry, stamp) | Part::Again(entry, stamp, _) | Part::Begun(entry, stamp) => {
+                    self.entry(entry, stamp, inbox)?;
+                }
                 Part::Kept(item) => self.kept(item, inbox)?,
                 Part::Content(content) => {
                     let (these, behind) = plain.split_at(content.len as usize);
@@ -106,6 +110,11 @@ impl<W: Write> Increment<W> {
         Ok(())
     }
 
+    /// Tells where packing could go on, if it is time. What waits for frames is not told of yet.
+    pub(super) fn mark(&mut self) -> io::Result<()> {
+        if self.out.wants_mark() { self.out.mark(self.crc.clone().finalize(), self.plain) } else { Ok(()) }
+    }
+
     pub(super) fn finish(mut self, inbox: &mut Inbox) -> Result<Output<W>, PackError> {
         self.end_file();
         self.close(inbox)?;
@@ -114,7 +123,7 @@ impl<W: Write> Increment<W> {
             self.write(frame)?;
         }
         self.settle()?;
-        if self.closed > 0 {
+        if self.out.zip.begun().is_some() {
             self.out.end_frames(self.crc.finalize(), self.plain).map_err(failed)?;
         }
         Ok(self.out)
@@ -200,7 +209,7 @@ impl<W: Write> Increment<W> {
 
     /// Writes the next frame.
     fn write(&mut self, mut frame: NewFrame) -> Result<(), PackError> {
-        if self.written.is_empty() {
+        if self.out.zip.begun().is_none() {
             self.out.zip.start_own(BLOCKS, u64::MAX).map_err(failed)?;
         }
         self.written.push(self.out.frame(&frame.packed).map_err(failed)?);
@@ -230,14 +239,6 @@ impl<W: Write> Increment<W> {
             .map_err(failed)?;
         }
         Ok(())
-    }
-}
-
-fn len_of(item: &Item) -> u64 {
-    match item {
-        Item::Block { len, .. } => u64::from(*len),
-        Item::Hole { len, .. } => *len,
-        Item::Entry(_) => 0,
     }
 }
 

@@ -5,13 +5,19 @@ use std::{
     sync::Arc,
 };
 
-use super::{MANIFEST, PackError, Packed, Packing};
+use chrono::TimeDelta;
+
+use super::{
+    MANIFEST, PackError, Packed, Packing,
+    left::{Grown, Mark, Open, Out},
+};
 use crate::{
     archive::{
         block::BlockSize,
         manifest::{Frame, Item, ManifestWriter, Member},
         zip::ZipWriter,
     },
+    clock::Clock,
     job::Meter,
 };
 
@@ -21,6 +27,11 @@ const EXTRACTORS_BUFFER: u64 = 256 << 10;
 /// A zstd frame of no bytes: magic number, "one segment of length 0", one last raw block of length 0.
 const EMPTY_FRAME: [u8; 9] = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00];
 
+/// Where little is written, it is marked at least so often.
+const PERIOD: TimeDelta = TimeDelta::seconds(30);
+/// Less than this is not worth a mark.
+const LEAST: u64 = 8 << 20;
+
 pub(super) struct Output<W> {
     pub(super) zip: ZipWriter<W>,
     pub(super) manifest: ManifestWriter,
@@ -29,20 +40,46 @@ pub(super) struct Output<W> {
     plain_bytes: u64,
     stored_bytes: u64,
     files: u64,
+    /// Where the last mark is, and when it was made.
+    marked: u64,
+    marked_at: TimeDelta,
 }
 
-impl<W: Write> Output<W> {
+impl<W: Out> Output<W> {
     pub(super) fn new(out: W, packing: &Packing, meter: Arc<Meter>) -> Result<Self, PackError> {
         let members: &[Member] = packing.base.as_ref().map_or(&[], |base| base.members());
+        let left = packing.left.as_ref().map(|left| left.mark);
+        let (offset, stored_bytes) = left.map_or((0, 0), |mark| (mark.offset, mark.stored_bytes));
+        meter.stored(stored_bytes);
         Ok(Self {
-            zip: ZipWriter::new(out).map_err(PackError::Start)?,
+            zip: ZipWriter::after(out, offset).map_err(PackError::Start)?,
             manifest: ManifestWriter::new(packing.block_size, members).map_err(PackError::Start)?,
             block_size: packing.block_size,
             meter,
             plain_bytes: 0,
-            stored_bytes: 0,
+            stored_bytes,
             files: 0,
+            marked: offset,
+            marked_at: Clock::system().elapsed(),
         })
+    }
+
+    /// Whether enough was written since the last mark, or some of it long ago.
+    pub(super) fn wants_mark(&mut self) -> bool {
+        let Some(distance) = self.zip.inner().distance() else { return false };
+        let written = self.zip.offset() - self.marked;
+        written >= distance || written >= LEAST && Clock::system().elapsed() - self.marked_at >= PERIOD
+    }
+
+    /// Tells where packing could go on: here. The entry that is open, if one is, has so many plain bytes.
+    pub(super) fn mark(&mut self, crc: u32, plain: u64) -> io::Result<()> {
+        (self.marked, self.marked_at) = (self.zip.offset(), Clock::system().elapsed());
+        let (manifest, extent) = self.manifest.grown()?;
+        let (central, central_len) = self.zip.grown()?;
+        let open = self.zip.begun().map(|begun| Open { begun, crc, plain });
+        let mark =
+            Mark { offset: self.marked, manifest: extent, central: central_len, stored_bytes: self.stored_bytes, open };
+        self.zip.inner().mark(Grown { mark, manifest, central })
     }
 
     /// Writes a frame into the entry that is open.
@@ -75,6 +112,12 @@ impl<W: Write> Output<W> {
         }
     }
 
+    /// The same with one that is there already.
+    pub(super) fn kept(&mut self, content: &Item) -> io::Result<()> {
+        self.processed(len_of(content));
+        self.content(content)
+    }
+
     /// So many bytes of files are done.
     pub(super) fn processed(&mut self, bytes: u64) {
         self.plain_bytes += bytes;
@@ -104,6 +147,15 @@ impl<W: Write> Output<W> {
             block_size: self.block_size,
         };
         Ok((packed, out))
+    }
+}
+
+/// How many bytes of a file it is.
+pub(super) fn len_of(item: &Item) -> u64 {
+    match item {
+        Item::Block { len, .. } => u64::from(*len),
+        Item::Hole { len, .. } => *len,
+        Item::Entry(_) => 0,
     }
 }
 

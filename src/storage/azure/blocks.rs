@@ -35,6 +35,12 @@ impl Blocks {
         Self { long: (!fits).then(|| share.next_multiple_of(STEP).clamp(SHORT, LONGEST)) }
     }
 
+    /// After so many blocks at the earliest one may be cut short where packing could go on: blocks are few, and long ones
+    /// are all needed.
+    pub(super) fn between_cuts(self, index: usize) -> usize {
+        if self.size(index) <= SHORT { 8 } else { 1000 }
+    }
+
     /// So long is the block of that number, the last one excepted.
     pub(super) fn size(self, index: usize) -> usize {
         let planned = self.long.unwrap_or_else(|| short(index));

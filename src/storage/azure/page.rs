@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
 use super::{Object, Trouble, checked};
@@ -54,11 +57,44 @@ struct Properties {
     resource_type: String,
 }
 
+/// One answer about an upload.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BlockList {
+    #[serde(default)]
+    uncommitted_blocks: Blocks,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct Blocks {
+    #[serde(default)]
+    block: Vec<Block>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Block {
+    name: String,
+    size: u64,
+}
+
+/// The blocks that are no blob yet; those whose names are no base64 are none of ours.
+pub(super) fn uploaded_blocks(answer: &[u8]) -> Result<BTreeMap<Vec<u8>, u64>, Trouble> {
+    let list: BlockList = parse(answer)?;
+    let blocks = list.uncommitted_blocks.block.iter();
+    Ok(blocks.filter_map(|block| Some((BASE64_STANDARD.decode(&block.name).ok()?, block.size))).collect())
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(answer: &[u8]) -> Result<T, Trouble> {
+    let text = String::from_utf8_lossy(answer);
+    quick_xml::de::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| Trouble::Other { detail: format!("the listing cannot be read: {error}") })
+}
+
 impl Page {
     pub(super) fn parse(answer: &[u8]) -> Result<Self, Trouble> {
-        let text = String::from_utf8_lossy(answer);
-        let results: Results = quick_xml::de::from_str(text.trim_start_matches('\u{feff}'))
-            .map_err(|error| Trouble::Other { detail: format!("the listing cannot be read: {error}") })?;
+        let results: Results = parse(answer)?;
         let next = Some(results.next_marker).filter(|marker| !marker.is_empty());
         Ok(Self { objects: results.blobs.blob.iter().filter_map(ours).collect(), next })
     }

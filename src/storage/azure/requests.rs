@@ -3,7 +3,7 @@
 //! A request that is refused for its credentials is sent once more if there are others by then: a key that is changed in
 //! the middle of a backup is picked up.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use url::Url;
 use super::{
     ATTEMPT, Trouble,
     access::{Access, Entry},
-    page::Page,
+    page::{Page, uploaded_blocks},
     retry::{Patience, Waits},
 };
 use crate::clock::Clock;
@@ -120,6 +120,13 @@ impl Requests {
         let patience = Patience { attempt: WORK, whole: None };
         self.send(Request { query, headers, body, patience, ..Request::about(Method::PUT, Some(key)) }).await?;
         Ok(())
+    }
+
+    /// The blocks that were uploaded under a name and are no blob yet, with their lengths.
+    pub(super) async fn uploaded(&self, key: &str) -> Result<BTreeMap<Vec<u8>, u64>, Trouble> {
+        let query = vec![("comp", "blocklist".to_owned()), ("blocklisttype", "uncommitted".to_owned())];
+        let request = Request { query, patience: for_work(0), ..Request::about(Method::GET, Some(key)) };
+        uploaded_blocks(self.send(request).await?.body())
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), Trouble> {

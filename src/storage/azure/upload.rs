@@ -1,13 +1,13 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, iter, sync::Arc};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use object_store::PutPayload;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use uuid::Uuid;
 
 use super::{
-    Answer, Container, FirstWrite, StorageError, Trouble, Upload,
+    Answer, Container, FirstWrite, Secured, StorageError, Trouble, Upload,
     blocks::{Blocks, MOST_BLOCKS},
 };
 
@@ -20,7 +20,16 @@ pub(super) struct AzureUpload {
     key: String,
     /// Tells our blocks from those of others who write the same name.
     id: Uuid,
+    /// About how long the blob will be.
+    about: u64,
     sizes: Blocks,
+    /// Those who wrote the first blocks, each with the number of the first block that is not its own. A request of theirs
+    /// that is still on its way cannot touch a block of ours.
+    earlier: Vec<(Uuid, usize)>,
+    /// How many there were when it was secured last.
+    secured: usize,
+    /// The numbers of those that are on their way.
+    on_their_way: Arc<watch::Sender<BTreeSet<usize>>>,
     /// How many were started.
     blocks: usize,
     gathered: Vec<Bytes>,
@@ -33,8 +42,66 @@ pub(super) struct AzureUpload {
 impl AzureUpload {
     pub(super) fn new(container: Arc<Container>, key: String, about: u64) -> Self {
         let (id, transfers) = (container.clock.uuid(), JoinSet::new());
-        let sizes = Blocks::of(about);
-        Self { container, key, id, sizes, blocks: 0, gathered: Vec::new(), length: 0, transfers, in_flight: 0 }
+        Self {
+            container,
+            key,
+            id,
+            about,
+            sizes: Blocks::of(about),
+            earlier: Vec::new(),
+            secured: 0,
+            on_their_way: Arc::default(),
+            blocks: 0,
+            gathered: Vec::new(),
+            length: 0,
+            transfers,
+            in_flight: 0,
+        }
+    }
+
+    /// The upload of that sign, if all of its blocks are there.
+    pub(super) async fn find(
+        container: Arc<Container>,
+        key: &str,
+        sign: &str,
+        len: u64,
+    ) -> Result<Option<Self>, Trouble> {
+        let Some((about, earlier)) = read_sign(sign) else { return Ok(None) };
+        let there = match container.requests.uploaded(key).await {
+            Err(trouble) if trouble.is_absence() => return Ok(None),
+            there => there?,
+        };
+        let mut found = Self::new(container, key.to_owned(), about);
+        found.blocks = earlier.last().map_or(0, |(_, end)| *end);
+        (found.earlier, found.secured) = (earlier, found.blocks);
+        let sizes: Option<u64> = (0..found.blocks).map(|index| there.get(&found.name_of(index))).sum();
+        Ok(Some(found).filter(|_| sizes == Some(len)))
+    }
+
+    /// A block is cut short here, and others may go up while those so far arrive.
+    async fn secure(&mut self) -> Result<Option<Secured>, Trouble> {
+        if self.blocks - self.secured < self.sizes.between_cuts(self.blocks) {
+            return Ok(None);
+        }
+        if self.length > 0 {
+            self.start().await?;
+        }
+        self.secured = self.blocks;
+        let (count, sign) = (self.blocks, self.sign());
+        let mut on_their_way = self.on_their_way.subscribe();
+        let lost = self.explain(Trouble::Vanished);
+        let secured = async move {
+            let have_arrived = on_their_way.wait_for(|numbers| numbers.range(..count).next().is_none()).await;
+            have_arrived.map(|_| sign).map_err(|_| lost)
+        };
+        Ok(Some(secured.boxed()))
+    }
+
+    /// How long it will be, and who wrote which blocks.
+    fn sign(&self) -> String {
+        let writers = self.earlier.iter().copied().chain(iter::once((self.id, self.blocks)));
+        let writers: Vec<_> = writers.map(|(id, end)| format!("{id}:{end}")).collect();
+        format!("{};{}", self.about, writers.join(","))
     }
 
     async fn add(&mut self, mut part: Bytes) -> Result<(), Trouble> {
@@ -61,7 +128,13 @@ impl AzureUpload {
         let (data, length) =
             (PutPayload::from_iter(std::mem::take(&mut self.gathered)), std::mem::take(&mut self.length));
         let (container, key) = (Arc::clone(&self.container), self.key.clone());
-        self.transfers.spawn(async move { container.put_block(&key, &block, data).await.map(|()| length) });
+        let (number, on_their_way) = (self.blocks, Arc::clone(&self.on_their_way));
+        on_their_way.send_modify(|numbers| _ = numbers.insert(number));
+        self.transfers.spawn(async move {
+            container.put_block(&key, &block, data).await?;
+            on_their_way.send_modify(|numbers| _ = numbers.remove(&number));
+            Ok(length)
+        });
         (self.blocks, self.in_flight) = (self.blocks + 1, self.in_flight + length);
         Ok(())
     }
@@ -86,12 +159,22 @@ impl AzureUpload {
 
     /// All of one length, as the service wants them.
     fn name_of(&self, index: usize) -> Vec<u8> {
-        [self.id.as_bytes().as_slice(), &index.to_be_bytes()].concat()
+        let writer = self.earlier.iter().find(|(_, end)| index < *end).map_or(self.id, |(id, _)| *id);
+        [writer.as_bytes().as_slice(), &index.to_be_bytes()].concat()
     }
 
     fn explain(&self, trouble: Trouble) -> StorageError {
         self.container.explain("write", &self.key, trouble)
     }
+}
+
+fn read_sign(sign: &str) -> Option<(u64, Vec<(Uuid, usize)>)> {
+    let (about, writers) = sign.split_once(';')?;
+    let writers = writers.split(',').map(|writer| {
+        let (id, end) = writer.split_once(':')?;
+        Some((id.parse().ok()?, end.parse().ok().filter(|end| *end <= MOST_BLOCKS)?))
+    });
+    Some((about.parse().ok()?, writers.collect::<Option<_>>()?))
 }
 
 impl Container {
@@ -109,6 +192,10 @@ impl Container {
 impl Upload for AzureUpload {
     fn write(&mut self, part: Bytes) -> Answer<'_, ()> {
         async move { self.add(part).await.map_err(|trouble| self.explain(trouble)) }.boxed()
+    }
+
+    fn secure(&mut self) -> Answer<'_, Option<Secured>> {
+        async move { AzureUpload::secure(self).await.map_err(|trouble| self.explain(trouble)) }.boxed()
     }
 
     fn finish(mut self: Box<Self>) -> Answer<'static, ()> {

@@ -4,7 +4,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -18,7 +18,7 @@ use rustix::{
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{Answer, Directory, StorageError, UNFINISHED, Upload, finished, refuse_links};
+use super::{Answer, Directory, Secured, StorageError, UNFINISHED, Upload, finished, is_absence, refuse_links};
 use crate::{disk::Output, storage::key};
 
 /// A file that nobody has written to for so long belongs to a process that died.
@@ -33,6 +33,8 @@ pub(super) struct Unfinished {
     output: Output,
     /// How long it is.
     len: AtomicU64,
+    /// Whether the disk lost some of it. The kernel says that once, to whoever syncs first.
+    lost: Mutex<bool>,
 }
 
 impl Unfinished {
@@ -44,7 +46,38 @@ impl Unfinished {
         refuse_links(parent)?;
         let (temporary, file) = directory.fresh_file(parent, &unfinished_of(&target))?;
         let (directory, key) = (Arc::clone(directory), key.to_owned());
-        Ok(Self { directory, key, target, temporary, output: Output::new(file), len: AtomicU64::new(0) })
+        Ok(Self {
+            directory,
+            key,
+            target,
+            temporary,
+            output: Output::new(file),
+            len: AtomicU64::new(0),
+            lost: Mutex::default(),
+        })
+    }
+
+    /// The file of that name, cut to that length; none if it is not there, or is shorter.
+    pub(super) fn find(directory: &Arc<Directory>, key: &str, name: &str, len: u64) -> io::Result<Option<Self>> {
+        let target = directory.path.join(key);
+        let parent = target.parent().unwrap_or(&directory.path);
+        let temporary = parent.join(name);
+        if !name.starts_with(&unfinished_of(&target)) || temporary.parent() != Some(parent) {
+            return Ok(None);
+        }
+        // Before opening: opening a pipe could wait for ever.
+        let facts = match refuse_links(parent).and_then(|()| fs::symlink_metadata(&temporary)) {
+            Err(error) if is_absence(&error) => return Ok(None),
+            facts => facts?,
+        };
+        if !facts.is_file() || facts.len() < len {
+            return Ok(None);
+        }
+        let file = OpenOptions::new().write(true).open(&temporary)?;
+        file.set_len(len)?;
+        let (directory, key) = (Arc::clone(directory), key.to_owned());
+        let (output, len) = (Output::new(file), AtomicU64::new(len));
+        Ok(Some(Self { directory, key, target, temporary, output, len, lost: Mutex::default() }))
     }
 
     /// Removes what writers that died left beside it.
@@ -70,9 +103,27 @@ impl Unfinished {
         self.output.write_at(data, start)
     }
 
+    /// Makes what was written so far durable, its name with it.
+    fn secure(&self) -> io::Result<()> {
+        self.sync(File::sync_data)?;
+        sync(self.parent())
+    }
+
+    fn sync(&self, how: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if *lost {
+            return Err(io::Error::other("the disk lost some of it earlier"));
+        }
+        how(self.output.file()).inspect_err(|_| *lost = true)
+    }
+
+    fn name(&self) -> String {
+        self.temporary.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Makes it an object, durably.
     pub(super) fn finish(&self) -> io::Result<()> {
-        self.output.file().sync_all()?;
+        self.sync(File::sync_all)?;
         rename_new(&self.temporary, &self.target)?;
         sync(self.parent())
     }
@@ -161,11 +212,17 @@ pub(super) fn link_new(from: &Path, to: &Path) -> io::Result<()> {
 pub(super) struct LocalUpload {
     unfinished: Arc<Unfinished>,
     writing: Option<JoinHandle<Result<(), StorageError>>>,
+    /// Somebody may go on with it after a crash, and dropping it is as good as one.
+    secured: bool,
 }
 
 impl LocalUpload {
     pub(super) fn new(unfinished: Unfinished) -> Self {
-        Self { unfinished: Arc::new(unfinished), writing: None }
+        Self { unfinished: Arc::new(unfinished), writing: None, secured: false }
+    }
+
+    pub(super) fn resumed(unfinished: Unfinished) -> Self {
+        Self { unfinished: Arc::new(unfinished), writing: None, secured: true }
     }
 
     fn on_a_thread(
@@ -200,8 +257,20 @@ impl Upload for LocalUpload {
         .boxed()
     }
 
+    fn secure(&mut self) -> Answer<'_, Option<Secured>> {
+        async move {
+            self.settle().await?;
+            self.secured = true;
+            let (synced, name) = (self.on_a_thread(Unfinished::secure), self.unfinished.name());
+            let secured = async move { finished(synced.await).map(|()| name) };
+            Ok(Some(secured.boxed()))
+        }
+        .boxed()
+    }
+
     fn finish(mut self: Box<Self>) -> Answer<'static, ()> {
         async move {
+            self.secured = false;
             self.settle().await?;
             finished(self.on_a_thread(Unfinished::finish).await)
         }
@@ -210,6 +279,7 @@ impl Upload for LocalUpload {
 
     fn abort(mut self: Box<Self>) -> Answer<'static, ()> {
         async move {
+            self.secured = false;
             // Whether the last part could be written no longer matters.
             let _ = self.settle().await;
             Ok(())
@@ -220,6 +290,8 @@ impl Upload for LocalUpload {
 
 impl Drop for LocalUpload {
     fn drop(&mut self) {
-        self.unfinished.discard();
+        if !self.secured {
+            self.unfinished.discard();
+        }
     }
 }

@@ -347,4 +347,8 @@ impl Backend for Smb {
         }
         .boxed()
     }
+
+    fn resume<'a>(&'a self, _: &'a str, _: &'a str, _: u64) -> Answer<'a, Option<Box<dyn Upload>>> {
+        async { Ok(None) }.boxed()
+    }
 }
