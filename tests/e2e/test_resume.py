@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from kit import state, tools, wait
-from kit.lab import SINGLE, Lab
+from kit.lab import SINGLE, PacedLab
 from kit.proxy import Proxy
 from kit.state import MIB
 
@@ -13,16 +13,9 @@ SIZE = 900
 BEFORE_THE_CRASH = 330 * MIB
 
 
-class PacedLab(Lab):
-    """So slow that things happen in the middle of a backup."""
-
-    def _toml(self) -> str:
-        return "[storage]\nmax_bytes_per_second = 30_000_000\n" + super()._toml()
-
-
 @pytest.fixture
 def lab(tmp_path):
-    server = PacedLab(tmp_path / "paced").start()
+    server = PacedLab(tmp_path / "paced", 30_000_000).start()
     yield server
     server.kill()
 

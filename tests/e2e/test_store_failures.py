@@ -5,7 +5,7 @@ import time
 import pytest
 from kit import state, wait
 from kit.azurite import Azurite, azure_storage
-from kit.lab import HIGH, LOW, SINGLE, SOUTH, Lab
+from kit.lab import HIGH, LOW, SINGLE, SOUTH, PacedLab
 from kit.proxy import Proxy
 from kit.state import MIB
 
@@ -21,16 +21,9 @@ def own_azurite(tmp_path):
     store.kill()
 
 
-class PacedLab(Lab):
-    """So slow that things happen in the middle of a backup."""
-
-    def _toml(self) -> str:
-        return "[storage]\nmax_bytes_per_second = 12_000_000\n" + super()._toml()
-
-
 @pytest.fixture
 def paced_lab(tmp_path):
-    server = PacedLab(tmp_path / "paced").start()
+    server = PacedLab(tmp_path / "paced", 12_000_000).start()
     yield server
     server.kill()
 

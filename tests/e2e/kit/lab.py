@@ -94,6 +94,17 @@ class Lab(Server):
         return lines
 
 
+class PacedLab(Lab):
+    """So slow, in bytes a second, that things happen in the middle of a backup."""
+
+    def __init__(self, home: Path, bytes_per_second: int):
+        self.bytes_per_second = bytes_per_second
+        super().__init__(home)
+
+    def _toml(self) -> str:
+        return f"[storage]\nmax_bytes_per_second = {self.bytes_per_second}\n" + super()._toml()
+
+
 def _text(value) -> str:
     """A TOML value; JSON's strings and booleans are also TOML's."""
     return json.dumps(value if isinstance(value, bool) else str(value))
