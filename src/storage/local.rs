@@ -18,7 +18,11 @@ use std::{
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
-use rustix::{buffer::spare_capacity, fs::OFlags, io::pread};
+use rustix::{
+    buffer::spare_capacity,
+    fs::OFlags,
+    io::{pread, retry_on_intr},
+};
 
 use crate::clock::Clock;
 
@@ -127,7 +131,7 @@ impl Directory {
         let mut data = Vec::with_capacity(len);
         while data.len() < len {
             let next = range.start + data.len() as u64;
-            if pread(&file, spare_capacity(&mut data), next)? == 0 {
+            if retry_on_intr(|| pread(&file, spare_capacity(&mut data), next))? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
