@@ -26,7 +26,7 @@ mod tell;
 pub mod wire;
 
 pub use docs::document;
-pub use edge::router;
+pub use edge::{Edge, edge};
 pub use error::ApiError;
 pub use events::Events;
 pub use operations::Operations;
@@ -36,6 +36,6 @@ use tokio::sync::watch;
 use crate::{clock::Clock, ops::Ops};
 
 /// Everything that is served, over the use cases. Who watches a job is let go once `stopped` says so.
-pub fn service(ops: Ops, clock: Clock, stopped: watch::Receiver<bool>) -> axum::Router {
-    router(service::Service(ops, stopped), clock, || true)
+pub fn service(ops: Ops, clock: Clock, stopped: watch::Receiver<bool>) -> Edge {
+    edge(service::Service(ops, stopped), clock, || true)
 }

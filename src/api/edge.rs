@@ -1,18 +1,22 @@
 //! What surrounds every request: its id, the reading of its path, panics, and what has no route.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
-    middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use tower::Layer;
-use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument;
-use uuid::Uuid;
+use futures::{FutureExt, future::BoxFuture};
+use tower::Service;
+use tracing::{Instrument, debug_span};
+use uuid::{Uuid, fmt::Hyphenated};
 
 use super::{
     ApiError, docs,
@@ -26,37 +30,64 @@ use crate::{clock::Clock, domain::words};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-servicefabricrequestid");
 
-/// Everything that is served. `ready` says whether requests can be answered yet.
-pub fn router<S: Operations>(
-    service: S,
+/// Answers every request. Cheap to clone.
+#[derive(Clone)]
+pub struct Edge {
+    routes: Router,
     clock: Clock,
-    ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
-) -> Router {
+}
+
+/// Everything that is served. `ready` says whether requests can be answered yet.
+pub fn edge<S: Operations>(service: S, clock: Clock, ready: impl Fn() -> bool + Clone + Send + Sync + 'static) -> Edge {
     let served = routes()
         .with_state(Server { service: Arc::new(service), clock: clock.clone() })
         .merge(docs::routes(ready))
         .fallback(no_route)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(CatchPanicLayer::custom(panicked));
-    Router::new()
-        .fallback_service(middleware::map_request(paths::normalise).layer(served))
-        .layer(middleware::from_fn_with_state(clock, identify))
+        .method_not_allowed_fallback(wrong_method);
+    Edge { routes: served, clock }
 }
 
-/// Gives the answer the request's id and logs, under that id, what the answer does not tell.
-async fn identify(State(clock): State<Clock>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(REQUEST_ID).and_then(|id| Uuid::parse_str(id.to_str().ok()?).ok());
-    let id = given.unwrap_or_else(|| clock.uuid());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::error_span!("request", %id, %method, path);
-    let mut response = in_shape(next.run(request).instrument(span.clone()).await);
-    if let Some(Cause(cause)) = response.extensions().get() {
-        span.in_scope(|| tracing::error!(error = words(&**cause), "a request failed"));
+impl Service<Request> for Edge {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.extend(HeaderValue::try_from(id.to_string()).ok().map(|id| (REQUEST_ID, id)));
-    response
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let edge = self.clone();
+        Box::pin(async move { Ok(edge.answer(request).await) })
+    }
+}
+
+impl Edge {
+    /// Gives the answer the request's id and logs, under that id, what the answer does not tell.
+    async fn answer(mut self, request: Request) -> Response {
+        let (id, method, uri) = (self.id(&request), request.method().clone(), request.uri().clone());
+        let routed = async { self.routes.call(paths::normalised(request)).await };
+        let answered = AssertUnwindSafe(routed).catch_unwind();
+        let answered = answered.instrument(debug_span!("request", %id, %method, path = uri.path())).await;
+        let mut response = answered.map_or_else(|_| panicked(), |Ok(response)| in_shape(response));
+        if let Some(Cause(cause)) = response.extensions().get() {
+            tracing::error!(%id, %method, path = uri.path(), error = words(&**cause), "a request failed");
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.extend(written(id).map(|id| (REQUEST_ID, id)));
+        response
+    }
+
+    /// The caller's, if it gave a good one.
+    fn id(&self, request: &Request) -> Uuid {
+        let given = request.headers().get(REQUEST_ID).and_then(|id| Uuid::parse_str(id.to_str().ok()?).ok());
+        given.unwrap_or_else(|| self.clock.uuid())
+    }
+}
+
+fn written(id: Uuid) -> Option<HeaderValue> {
+    HeaderValue::from_str(id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH])).ok()
 }
 
 /// Errors of the libraries below are plain text; ours never are.
@@ -85,7 +116,7 @@ async fn wrong_method(method: Method) -> Response {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, FabricErrorCodes::EInvalidarg, message).into_response()
 }
 
-/// The hook that `app` sets has logged the panic already, inside the request's span.
-fn panicked(_panic: Box<dyn Any + Send>) -> Response {
-    ApiError::unexplained().into_response()
+/// The hook that `app` sets has logged where; the request is told of under its id.
+fn panicked() -> Response {
+    ApiError::internal("it panicked; the log says where").into_response()
 }

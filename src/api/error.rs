@@ -41,8 +41,7 @@ impl ApiError {
         Self { cause: Some(Cause(cause.into().into())), ..Self::unexplained() }
     }
 
-    /// 500 for what is in the log already.
-    pub(super) fn unexplained() -> Self {
+    fn unexplained() -> Self {
         let message =
             "Something went wrong inside the service. Its log has the cause, under the request id of this answer.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, FabricErrorCodes::EFail, message)

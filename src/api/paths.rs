@@ -18,15 +18,20 @@ use super::operations::OPERATIONS;
 const WITH_LEVELS: [&str; 2] = ["{applicationId}", "{serviceId}"];
 
 /// The request with its path as the contract writes it.
-pub(super) async fn normalise(mut request: Request) -> Request {
-    if let Some(uri) = normalised(request.uri()) {
+pub(super) fn normalised(mut request: Request) -> Request {
+    if let Some(uri) = rewritten(request.uri()) {
         *request.uri_mut() = uri;
     }
     request
 }
 
-fn normalised(uri: &Uri) -> Option<Uri> {
-    let path = canonical(uri.path()).filter(|path| path != uri.path())?;
+/// None if there is nothing to change.
+fn rewritten(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    if TEMPLATES.iter().any(|template| template.is_plain(path)) {
+        return None;
+    }
+    let path = canonical(path).filter(|canonical| canonical != path)?;
     let path_and_query = match uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path,
@@ -36,16 +41,40 @@ fn normalised(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+/// A path of the contract, cut at its parameter.
+struct Template {
+    before: &'static str,
+    parameter: Option<&'static str>,
+    after: &'static str,
+    segments: Vec<&'static str>,
+}
+
+impl Template {
+    fn of(path: &'static str) -> Self {
+        let segments: Vec<_> = path.split('/').skip(1).collect();
+        let parameter = segments.iter().copied().find(|segment| segment.starts_with('{'));
+        let (before, after) = parameter.and_then(|name| path.split_once(name)).unwrap_or((path, ""));
+        Self { before, parameter, after, segments }
+    }
+
+    /// Whether the path is written as the contract has it at first sight, as nearly all are.
+    fn is_plain(&self, path: &str) -> bool {
+        let value = path.strip_prefix(self.before).and_then(|rest| rest.strip_suffix(self.after));
+        let is_plain =
+            |value: &str, name| !(value.is_empty() || value.contains(['/', '$', '%']) || WITH_LEVELS.contains(&name));
+        value.is_some_and(|value| self.parameter.map_or(value.is_empty(), |name| is_plain(value, name)))
+    }
+}
+
 /// The path as the contract writes it, if it is one of an operation.
 pub(super) fn canonical(path: &str) -> Option<String> {
     let path = path.strip_prefix('/')?;
     let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
-    TEMPLATES.iter().find_map(|template| fitted(template, &segments))
+    TEMPLATES.iter().find_map(|template| fitted(&template.segments, &segments))
 }
 
-/// The segments of all paths of the contract.
-static TEMPLATES: LazyLock<Vec<Vec<&str>>> =
-    LazyLock::new(|| OPERATIONS.iter().map(|operation| operation.path.split('/').skip(1).collect()).collect());
+static TEMPLATES: LazyLock<Vec<Template>> =
+    LazyLock::new(|| OPERATIONS.iter().map(|operation| Template::of(operation.path)).collect());
 
 fn fitted(template: &[&str], segments: &[&str]) -> Option<String> {
     let Some(hole) = template.iter().position(|segment| segment.starts_with('{')) else {
@@ -87,7 +116,7 @@ fn written(segments: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{OPERATIONS, TEMPLATES, canonical};
 
     #[test]
     fn paths_are_read_as_callers_write_them() {
@@ -113,6 +142,21 @@ mod tests {
             ("/backuprestore/$/gethealth", "/BackupRestore/$/GetHealth"),
         ] {
             assert_eq!(canonical(given).as_deref(), Some(read), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_plainly_is_canonical() {
+        for operation in OPERATIONS {
+            for value in ["p", "a.b~c", "$", "", "a/b", "a%2Fb", "%24", "{p}"] {
+                let path = match operation.path.split_once('{').zip(operation.path.split_once('}')) {
+                    Some(((before, _), (_, after))) => format!("{before}{value}{after}"),
+                    None => format!("{}{value}", operation.path),
+                };
+                let is_plain = TEMPLATES.iter().any(|template| template.is_plain(&path));
+                assert!(!is_plain || canonical(&path).as_ref() == Some(&path), "{path}");
+                assert!(is_plain || value != "p" || !operation.path.contains("{partitionId}"), "{path}");
+            }
         }
     }
 

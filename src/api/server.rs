@@ -21,11 +21,12 @@ impl<S> Server<S> {
         common: &CommonQuery,
         answer: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
-        let deadline = self.clock.now() + TimeDelta::seconds(common.timeout);
+        // Nobody asks for the time before there is something to wait for.
+        let late = async { self.clock.sleep_until(self.clock.now() + TimeDelta::seconds(common.timeout)).await };
         tokio::select! {
             biased;
             answer = answer => answer,
-            () = self.clock.sleep_until(deadline) => Err(ApiError::timed_out(common.timeout)),
+            () = late => Err(ApiError::timed_out(common.timeout)),
         }
     }
 }

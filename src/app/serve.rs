@@ -5,6 +5,7 @@
 
 use std::{fs::DirBuilder, io, os::unix::fs::DirBuilderExt, time::Duration};
 
+use axum::ServiceExt;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -75,7 +76,7 @@ pub(super) async fn run(
     let (stop, stopped) = watch::channel(false);
     let jobs = tokio::spawn(reconciler.run(stopped.clone(), GRACE));
     let ops = Ops::new(inventory(&settings), catalog, ledger, keeper, meters, clock.clone());
-    let router = api::service(ops, clock, stopped.clone());
+    let edge = api::service(ops, clock, stopped.clone());
     if !listener.local_addr()?.ip().is_loopback() {
         tracing::warn!("whoever can reach this address can take and restore backups: there is no authentication yet");
     }
@@ -83,7 +84,7 @@ pub(super) async fn run(
         tracing::warn!(%error, "nobody reads standard output");
     }
     tokio::spawn(stop_on(signals, stop));
-    let serving = async { Ok(serve(listener, router, stopped.clone()).await?) };
+    let serving = async { Ok(serve(listener, edge, stopped.clone()).await?) };
     let working = async {
         // Accepting what nobody will do is worse than being started anew.
         if jobs.await.is_err() || !*stopped.borrow() { Err(ServeError::Jobs) } else { Ok(()) }
@@ -93,11 +94,11 @@ pub(super) async fn run(
 }
 
 /// Answers requests until told to stop, then lets the open ones end.
-async fn serve(listener: TcpListener, router: axum::Router, stopped: watch::Receiver<bool>) -> io::Result<()> {
+async fn serve(listener: TcpListener, edge: api::Edge, stopped: watch::Receiver<bool>) -> io::Result<()> {
     let told = |mut stopped: watch::Receiver<bool>| async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let served = axum::serve(listener, router).with_graceful_shutdown(told(stopped.clone()));
+    let served = axum::serve(listener, edge.into_make_service()).with_graceful_shutdown(told(stopped.clone()));
     tokio::select! {
         ended = async { served.await } => ended,
         () = async { told(stopped).await; time::sleep(GRACE).await } => Ok(()),

@@ -8,7 +8,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     http::{Method, Request, header},
 };
@@ -48,7 +47,8 @@ pub(crate) struct TestApp {
     pub(crate) store: Observed,
     pub(crate) clock: Clock,
     pub(crate) ledger: Ledger,
-    router: Router,
+    /// There once it serves.
+    edge: Option<api::Edge>,
     engine: Engine,
     catalog: Catalog,
     partitions: Vec<Partition>,
@@ -75,9 +75,8 @@ impl TestApp {
         let engine = Engine::new(Vec::new(), catalog.clone(), ledger.clone(), clock.clone(), 4);
         fs::create_dir(dir.path().join("shares")).unwrap();
         fs::create_dir(dir.path().join("mnt")).unwrap();
-        let router = Router::new();
-        let (stop, unfinished) = (watch::Sender::new(false), false);
-        let mut app = Self { store, clock, ledger, router, engine, catalog, partitions, hand, dir, stop, unfinished };
+        let (stop, unfinished, edge) = (watch::Sender::new(false), false, None);
+        let mut app = Self { store, clock, ledger, edge, engine, catalog, partitions, hand, dir, stop, unfinished };
         app.serve();
         for id in app.engine.partitions() {
             fs::create_dir_all(app.state(id.0)).unwrap();
@@ -103,7 +102,7 @@ impl TestApp {
             self.engine.meters(),
             clock.clone(),
         );
-        self.router = api::service(ops, clock, self.stop.subscribe());
+        self.edge = Some(api::service(ops, clock, self.stop.subscribe()));
     }
 
     /// Takes partitions, with their services, out of the configuration.
@@ -138,14 +137,14 @@ impl TestApp {
     }
 
     /// What answers requests.
-    pub(crate) fn router(&self) -> Router {
-        self.router.clone()
+    pub(crate) fn edge(&self) -> api::Edge {
+        self.edge.clone().unwrap()
     }
 
     /// The body of an answer, not read yet.
     pub(crate) async fn body(&self, path: &str, headers: &[(&str, &str)]) -> Body {
         let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
-        self.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().into_body()
+        self.edge().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().into_body()
     }
 
     /// Tells the service to stop.
@@ -181,7 +180,7 @@ impl TestApp {
         let uri = if path.contains("api-version") { path.to_owned() } else { format!("{path}{joint}api-version=6.4") };
         let request = Request::builder().method(method.clone()).uri(&uri);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let answer = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let answer = self.edge.clone().unwrap().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         let answer = Answer::read(answer).await;
         document::judge(&method, uri.split('?').next().unwrap(), answer.status, answer.body.as_ref());
         answer

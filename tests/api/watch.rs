@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{Method, StatusCode, header};
+use axum::{
+    ServiceExt,
+    http::{Method, StatusCode, header},
+};
 use fabric_backup::job::State;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -31,10 +34,11 @@ const LONG: Duration = Duration::from_secs(20);
 /// The node on a port of its own, until told to stop taking connections; then it waits for those that are open.
 async fn listen(app: &TestApp) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, router) = (listener.local_addr().unwrap(), app.router());
+    let (address, edge) = (listener.local_addr().unwrap(), app.edge());
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
-    let served = async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await.unwrap() };
+    let served =
+        async move { axum::serve(listener, edge.into_make_service()).with_graceful_shutdown(stopped).await.unwrap() };
     (address, stop, tokio::spawn(served))
 }
 

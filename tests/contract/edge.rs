@@ -7,18 +7,17 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     http::{Request, Response, StatusCode},
 };
 use chrono::{DateTime, TimeDelta};
 use fabric_backup::{
     api::{
-        ApiError, Operations,
+        ApiError, Edge, Operations, edge,
         operations::{
             BackupPartitionQuery, GetApplicationInfoListQuery, GetPartitionBackupListQuery, GetServiceInfoListQuery,
         },
-        router, wire,
+        wire,
     },
     clock::Clock,
 };
@@ -98,8 +97,8 @@ impl Operations for Says {
     }
 }
 
-fn says() -> Router {
-    router(Says, Clock::system(), || true)
+fn says() -> Edge {
+    edge(Says, Clock::system(), || true)
 }
 
 async fn ask(method: &str, uri: &str) -> Response<Body> {
@@ -347,7 +346,7 @@ async fn request_id(path: &str, given: Option<&str>) -> String {
 async fn an_operation_that_does_not_finish_in_time_is_504() {
     let (clock, hand) = Clock::manual(DateTime::UNIX_EPOCH);
     let uri = format!("/Partitions/{PARTITION}/$/GetBackups?api-version=6.4&timeout=7");
-    let asked = tokio::spawn(send(router(Says, clock, || true), Request::get(uri).body(Body::empty()).unwrap()));
+    let asked = tokio::spawn(send(edge(Says, clock, || true), Request::get(uri).body(Body::empty()).unwrap()));
     tokio::task::yield_now().await;
     hand.advance(TimeDelta::seconds(6));
     tokio::task::yield_now().await;
@@ -401,7 +400,7 @@ async fn text(response: Response<Body>) -> String {
 async fn health_is_told_and_readiness_asked_for() {
     assert_eq!(ask("GET", "/healthz").await.status(), StatusCode::OK);
     assert_eq!(ask("GET", "/readyz").await.status(), StatusCode::OK);
-    let starting = router(Says, Clock::system(), || false);
+    let starting = edge(Says, Clock::system(), || false);
     let (status, _) = of(send(starting, Request::get("/readyz").body(Body::empty()).unwrap()).await).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
 }

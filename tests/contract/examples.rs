@@ -9,12 +9,12 @@ use axum::{
 };
 use fabric_backup::{
     api::{
-        ApiError, Operations,
+        ApiError, Operations, edge,
         operations::{
             BackupPartitionQuery, CreateBackupPolicyQuery, GetBackupsFromBackupLocationQuery, RestorePartitionQuery,
             UpdateBackupPolicyQuery, VerifyPartitionBackupQuery,
         },
-        router, wire,
+        wire,
     },
     clock::Clock,
 };
@@ -149,7 +149,7 @@ async fn arrived(path: &str, example: &Value) -> Value {
     let path = path.replace("{partitionId}", "1daae3f5-7fd6-42e9-b1ba-8c05f873994d").replace(['{', '}'], "");
     let request = Request::post(format!("{path}?api-version=6.4")).header("Content-Type", "application/json");
     let request = request.body(Body::from(example.to_string())).unwrap();
-    let response = send(router(echo.clone(), Clock::system(), || true), request).await;
+    let response = send(edge(echo.clone(), Clock::system(), || true), request).await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     let answer = json_of(response).await;
     assert_eq!(answer["Error"]["Message"], "kept", "{answer}");

@@ -1,12 +1,11 @@
-//! The router over a service that is not built, spoken to without a network.
+//! The edge over a service that is not built, spoken to without a network.
 
 use axum::{
-    Router,
     body::{Body, to_bytes},
     http::{Request, Response},
 };
 use fabric_backup::{
-    api::{Operations, router},
+    api::{Edge, Operations, edge},
     clock::Clock,
 };
 use serde_json::Value;
@@ -25,12 +24,12 @@ pub(crate) fn written() -> Value {
     yaml_serde::from_str(CONTRACT).unwrap()
 }
 
-pub(crate) fn not_built() -> Router {
-    router(NotBuilt, Clock::system(), || true)
+pub(crate) fn not_built() -> Edge {
+    edge(NotBuilt, Clock::system(), || true)
 }
 
-pub(crate) async fn send(router: Router, request: Request<Body>) -> Response<Body> {
-    router.oneshot(request).await.unwrap()
+pub(crate) async fn send(edge: Edge, request: Request<Body>) -> Response<Body> {
+    edge.oneshot(request).await.unwrap()
 }
 
 pub(crate) async fn json_of(response: Response<Body>) -> Value {
