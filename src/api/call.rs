@@ -45,12 +45,16 @@ impl Call {
     /// How many seconds a body may take to arrive: the caller's `timeout`, or what it would be if it is not a good one. The query is
     /// judged only after the body.
     fn patience(&self) -> i64 {
-        self.query::<CommonQuery>().map_or(60, |common| common.timeout)
+        query::common(self.asked()).map_or(60, |common| common.timeout)
     }
 
     /// The operation's own part of the query.
     pub(super) fn query<T: DeserializeOwned + JsonSchema + 'static>(&self) -> Result<T, ApiError> {
-        query::read(self.parts.uri.query().unwrap_or_default())
+        query::read(self.asked())
+    }
+
+    fn asked(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
     }
 
     /// The header `name`, which is all there is in a `T`. One that is there must say something, and only once.
@@ -72,7 +76,7 @@ impl Call {
 
     /// The part of the query that all operations have, of a version from `oldest` up.
     pub(super) fn common(&self, oldest: f64) -> Result<CommonQuery, ApiError> {
-        let common: CommonQuery = self.query()?;
+        let common = query::common(self.asked())?;
         query::check_version(&common.api_version, oldest)?;
         Ok(common)
     }

@@ -3,8 +3,8 @@
 //! Instants are written in UTC to the second. They are read with any offset or none (then UTC) and any fraction, in the
 //! years 1 to 9999. 64-bit numbers are written as decimal strings and read as strings or numbers.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, Timelike, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
 const READ_WITHOUT_ZONE: &str = "%Y-%m-%dT%H:%M:%S%.f";
 
@@ -43,9 +43,24 @@ pub(super) fn deserialize<'de, T: Format, D: Deserializer<'de>>(deserializer: D)
     T::read(deserializer)
 }
 
+/// What is to be added to `'0'`.
+fn digit(value: u32) -> u8 {
+    u8::try_from(value).unwrap_or_default()
+}
+
 impl Format for DateTime<Utc> {
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_rfc3339_opts(SecondsFormat::Secs, true))
+        let (date, time) = (self.date_naive(), self.time());
+        let Ok(year @ 0..=9999) = u32::try_from(date.year()) else {
+            return serializer.serialize_str(&self.to_rfc3339_opts(SecondsFormat::Secs, true));
+        };
+        let mut text = *b"0000-00-00T00:00:00Z";
+        let parts = [year / 100, year % 100, date.month(), date.day(), time.hour(), time.minute(), time.second()];
+        for (at, part) in [0, 2, 5, 8, 11, 14, 17].into_iter().zip(parts) {
+            text[at] += digit(part / 10);
+            text[at + 1] += digit(part % 10);
+        }
+        serializer.serialize_str(str::from_utf8(&text).map_err(S::Error::custom)?)
     }
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -62,7 +77,7 @@ enum NumberOrText {
 
 impl Format for i64 {
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(itoa::Buffer::new().format(*self))
     }
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

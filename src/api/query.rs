@@ -1,11 +1,29 @@
 //! Reads the query: names and booleans in any case, an empty value is a missing one, unknown names are ignored.
 
+use std::cell::RefCell;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::{ApiError, schema};
+use super::{ApiError, operations::CommonQuery, schema};
+
+thread_local! {
+    /// The query that this thread read last, and what all operations have of it. Nearly all callers say the same.
+    static LAST: RefCell<Option<(String, CommonQuery)>> = const { RefCell::new(None) };
+}
+
+/// The part that all operations have.
+pub(super) fn common(query: &str) -> Result<CommonQuery, ApiError> {
+    let last = LAST.with_borrow(|last| last.as_ref().filter(|(said, _)| said == query).map(|(_, read)| read.clone()));
+    if let Some(common) = last {
+        return Ok(common);
+    }
+    let common: CommonQuery = read(query)?;
+    LAST.set(Some((query.to_owned(), common.clone())));
+    Ok(common)
+}
 
 /// What `T` knows of the query.
 pub(super) fn read<T: DeserializeOwned + JsonSchema + 'static>(query: &str) -> Result<T, ApiError> {
