@@ -30,7 +30,7 @@ use crate::{
 pub struct Filter {
     /// None whose name has an earlier time.
     pub start: Option<DateTime<Utc>>,
-    /// None whose name has a later time.
+    /// None whose name or record has a later time.
     pub end: Option<DateTime<Utc>>,
     /// Of what is left, only the newest of each partition.
     pub latest: bool,
@@ -66,7 +66,7 @@ pub struct Listing {
 pub struct Found {
     /// Whose it is, as its path says.
     pub place: Place,
-    /// The time in its name.
+    /// When its state was so: as its record says, but not before the time in its name.
     pub time: DateTime<Utc>,
     /// Where it lies.
     pub location: Location,

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 
 use super::{
@@ -38,6 +38,7 @@ pub(super) struct Shelf {
 }
 
 /// A backup that is there, as far as its name tells.
+#[derive(Clone)]
 struct Named {
     shelf: Arc<Shelf>,
     place: Place,
@@ -57,13 +58,18 @@ pub(super) async fn list(
     let mut named: Vec<_> = of_each.into_iter().flatten().collect();
     named.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
     named.dedup_by(|a, b| a.order() == b.order());
-    if filter.latest {
-        keep_latest(&mut named);
+    loop {
+        let (page, next) = page(&named, filter);
+        let reads = page.iter().cloned().map(|named| read(named, cache));
+        let found: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
+        let read = page.iter().zip(&found);
+        let late: Vec<_> =
+            read.filter(|(_, found)| is_late(found.as_ref(), filter)).map(|(it, _)| it.position()).collect();
+        if late.is_empty() {
+            return Ok(Listing { items: found.into_iter().flatten().collect(), next });
+        }
+        named.retain(|named| !late.contains(&named.position()));
     }
-    let next = keep_page(&mut named, filter);
-    let reads = named.into_iter().map(|named| read(named, cache));
-    let found: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
-    Ok(Listing { items: found.into_iter().flatten().collect(), next })
 }
 
 /// The backup of a scope with the latest state that can be restored here, whole as far as can be told without reading
@@ -151,6 +157,21 @@ fn name(shelf: &Arc<Shelf>, record: Object, filter: &Filter) -> Option<Named> {
     wanted.then_some(Named { shelf: Arc::clone(shelf), place, time, location, record })
 }
 
+/// What the filter wants of what is named, and where that ends, if more come after it.
+fn page(named: &[Named], filter: &Filter) -> (Vec<Named>, Option<Position>) {
+    let mut page = named.to_vec();
+    if filter.latest {
+        keep_latest(&mut page);
+    }
+    let next = keep_page(&mut page, filter);
+    (page, next)
+}
+
+/// A backup that was resumed has a state that is later than its name.
+fn is_late(found: Option<&Found>, filter: &Filter) -> bool {
+    found.zip(filter.end).is_some_and(|(found, end)| found.time > end)
+}
+
 /// Of each place's, which follow each other, the last.
 fn keep_latest(named: &mut Vec<Named>) {
     named.reverse();
@@ -183,7 +204,10 @@ async fn read(named: Named, cache: &Cache) -> Result<Option<Found>, CatalogError
             .inspect(|whole| cache.put(id, record.size, whole)),
     };
     match read {
-        Ok(Record { point, policy }) => Ok(Some(Found { place, time, location, point: Ok(point), policy })),
+        Ok(Record { point, policy }) => {
+            let time = time.max(point.created.trunc_subsecs(0));
+            Ok(Some(Found { place, time, location, point: Ok(point), policy }))
+        }
         Err(ReadError::NotFound { source, .. }) if !source.is_store_missing() => Ok(None),
         Err(error) if error.code() == FailureCode::Unreachable => Err(error.into()),
         Err(error) => Ok(Some(Found { place, time, location, point: Err(error), policy: None })),

@@ -1,16 +1,16 @@
 use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{Shelf, latest_restorable, orphans};
 use crate::{
     archive::{
-        CatalogError, Filter, Found, Keys, Listing, Place, Scope,
+        CatalogError, Filter, Found, Keys, Listing, PackError, Place, Scope,
         cache::Cache,
-        remove,
-        testing::{list as page, noon, place, shelf, store},
+        remove, stage,
+        testing::{draft, list as page, noon, place, shelf, store},
     },
     domain::{ApplicationName, PartitionId, ServiceName, StoreId},
     storage::{
@@ -110,6 +110,38 @@ async fn the_time_filter_includes_both_ends_and_comes_before_latest() {
     assert_eq!(listed(None, Some(1), true).await, [(1, 1), (2, 1)]);
     assert_eq!(listed(None, None, true).await, [(1, 2), (2, 2)]);
     assert_eq!(listed(Some(3), None, true).await, []);
+}
+
+/// One whose record has a later time than its name.
+async fn store_late(storage: &Storage, place: &Place, name: DateTime<Utc>, state: DateTime<Utc>) {
+    let mut draft = draft(place, name);
+    draft.point.created = state;
+    let staged = stage::<PackError, _>(storage, draft, Arc::default(), |_: &mut _| Ok(())).await.unwrap();
+    staged.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_that_was_resumed_is_of_the_time_of_its_state_and_not_of_its_name() {
+    let storage = storage().await;
+    store_late(&storage, &at("Svc", 1), noon() + hours(3), noon() + hours(6)).await;
+    let listed = async |end: i64, latest| {
+        let filter = Filter { end: Some(noon() + hours(end)), latest, ..Filter::default() };
+        hours_of(&list(&storage, &service("fabric:/App/Svc"), &filter).await.unwrap())
+    };
+    assert_eq!(listed(5, true).await, [(1, 2), (2, 2)], "what was there before, not what came later");
+    assert_eq!(listed(6, true).await, [(1, 6), (2, 2)]);
+    assert_eq!(listed(5, false).await, [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]);
+    let filter = Filter { end: Some(noon() + hours(5)), limit: Some(4), ..Filter::default() };
+    let page = page(&storage, &service("fabric:/App/Svc"), &filter).await.unwrap();
+    assert_eq!(hours_of(&page.items), [(1, 0), (1, 1), (1, 2), (2, 0)], "a page is whole all the same");
+}
+
+#[tokio::test]
+async fn a_record_within_the_second_of_its_name_is_as_old_as_its_name() {
+    let storage = Storage::memory();
+    store_late(&storage, &at("Svc", 1), noon(), noon() + TimeDelta::milliseconds(700)).await;
+    let filter = Filter { end: Some(noon()), ..Filter::default() };
+    assert_eq!(hours_of(&list(&storage, &application(), &filter).await.unwrap()), [(1, 0)]);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub struct Draft {
 
 /// What an attempt left that was cut off, and the object that it wrote.
 pub struct Resumption {
-    created: DateTime<Utc>,
+    named: DateTime<Utc>,
     left: Left,
     object: ObjectWriter,
 }
@@ -58,9 +58,9 @@ impl Resumption {
         &self.left
     }
 
-    /// When the backup was begun, as its name says.
-    pub fn created(&self) -> DateTime<Utc> {
-        self.created
+    /// The time in its name, when it was begun.
+    pub fn named(&self) -> DateTime<Utc> {
+        self.named
     }
 
     /// How long the zip is.
@@ -82,13 +82,13 @@ pub async fn take_up(
     location: &Location,
     id: Uuid,
 ) -> Result<Option<Resumption>, StorageError> {
-    let (Ok(keys), Ok((_, created))) = (Keys::of(location), Place::of(location)) else { return Ok(None) };
+    let (Ok(keys), Ok((_, named))) = (Keys::of(location), Place::of(location)) else { return Ok(None) };
     let (journal, at) = (journal.clone(), location.clone());
     let read = spawn_blocking(move || journal.read(id, &at)).await;
     let why = match read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
         Ok(None) => return Ok(None),
         Ok(Some(Read { left, sign })) => match storage.resume(&keys.zip, &sign, left.mark.offset).await? {
-            Some(object) => return Ok(Some(Resumption { created, left, object })),
+            Some(object) => return Ok(Some(Resumption { named, left, object })),
             None => "the store does not have all that was written, or cannot go on with it".to_owned(),
         },
         Err(error) => words(&error),

@@ -179,8 +179,9 @@ impl Engine {
         again: &mut Option<Resumption>,
     ) -> Result<Staged, End> {
         let source = hosted.source.clone();
-        let at = self.clock.now().trunc_subsecs(0);
         let snapshot = blocking(move || source.snapshot()).await;
+        // From here on the state is what it is at the end of the attempt, else the look before the end tells.
+        let at = self.clock.now().trunc_subsecs(0);
         let (run, absent) = (Run::of(hosted.partition.id, job), absence(&snapshot));
         if let Some(found) = &absent {
             self.refuse_lost(run, found).await?;
@@ -193,11 +194,11 @@ impl Engine {
             journal.remove();
         }
         let place = place(hosted);
-        let created = match &again {
-            Some(again) => again.created(),
+        let named = match &again {
+            Some(again) => again.named(),
             None => archive::free_second(storage, &place, at).await.map_err(|e| End::failed(e.code(), &e))?,
         };
-        let location = place.location(created);
+        let (location, created) = (place.location(named), named.max(at));
         let left_out = notes(&snapshot);
         if let Some(note) = left_out.first() {
             tracing::warn!(partition = %hosted.partition.id, job = %job.id, note, "not all of the state can be backed up");

@@ -142,7 +142,11 @@ impl Node {
     }
 
     pub(crate) fn time_passes(&self) {
-        self.hand.advance(TimeDelta::minutes(MINUTES));
+        self.move_on(TimeDelta::minutes(MINUTES));
+    }
+
+    pub(crate) fn move_on(&self, by: TimeDelta) {
+        self.hand.advance(by);
     }
 
     /// Every file below the share, unfinished ones included.

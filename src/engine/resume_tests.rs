@@ -7,6 +7,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use chrono::TimeDelta;
+
 use super::{
     Engine, Hosted,
     tests::{NOTHING, Node, ONE, On, catalog, files, go, run, storage},
@@ -123,6 +125,21 @@ fn a_backup_that_was_cut_off_goes_on_in_the_object_that_is_there_and_sends_no_pi
         let whole = cut.node.stored().into_iter().find(|path| path.extension().is_some_and(|it| it == "zip"));
         assert_eq!(fs::metadata(whole.unwrap()).unwrap().ino(), partial.ino());
         assert!(cut.journals().is_empty());
+    });
+}
+
+#[test]
+fn a_backup_that_goes_on_keeps_its_name_and_is_of_the_time_when_it_goes_on() {
+    run(async {
+        let cut = Cut::at(8).await;
+        let begun = cut.node.clock.now();
+        cut.node.move_on(TimeDelta::seconds(90));
+        fs::write(cut.node.state(ONE).join("late"), "written after the beginning").unwrap();
+        cut.next(go()).work(ONE).await.unwrap();
+        cut.is_backed_up().await;
+        let State::Succeeded(point) = cut.node.backup(ONE).await else { panic!("not backed up") };
+        assert_eq!(point.created, begun + TimeDelta::seconds(90));
+        assert_eq!(archive::Place::of(&point.location).unwrap().1, begun);
     });
 }
 
