@@ -155,7 +155,8 @@ fn an_incremental_backup_that_was_cut_off_goes_on_after_the_same_parent() {
         cut.node.ask_backup(ONE).await;
         engine.work(ONE).await.unwrap();
         let State::Succeeded(full) = cut.node.backup(ONE).await else { panic!("not backed up") };
-        fs::write(cut.node.state(ONE).join("big"), noise(12 << 20)).unwrap();
+        // The last frames are packed beside each other and may go as one piece.
+        fs::write(cut.node.state(ONE).join("big"), noise(32 << 20)).unwrap();
         cut.node.ask_backup(ONE).await;
         let wanted = Wanted::Incremental(Parent { id: full.id, location: full.location.clone() });
         cut.node.change(ONE, |record| record.backup.as_mut().unwrap().task.wanted = wanted.clone()).await;
