@@ -16,6 +16,7 @@ mod record;
 mod rehearse;
 mod restore;
 mod resume;
+mod slots;
 mod survey;
 mod take_back;
 mod tree;
@@ -42,6 +43,7 @@ use record::Withdrawn;
 pub use rehearse::{RehearseError, rehearse};
 use resume::Journals;
 pub use resume::SAFE_DISTANCE;
+use slots::Slots;
 
 /// After so long a file system that does not answer is taken for hung.
 const HUNG: Duration = Duration::from_mins(1);
@@ -63,7 +65,7 @@ pub struct Engine {
     ledger: Ledger,
     clock: Clock,
     meters: Meters,
-    backups: Arc<Semaphore>,
+    backups: Slots,
     restores: Arc<Semaphore>,
     verifications: Arc<Semaphore>,
     compression_level: i32,
@@ -78,16 +80,16 @@ impl Engine {
     /// restores and as many verifications: whoever needs a state back does not wait until the night's backups are done.
     pub fn new(hosted: Vec<Hosted>, catalog: Catalog, ledger: Ledger, clock: Clock, slots: usize) -> Self {
         let hosted = hosted.into_iter().map(|hosted| (hosted.partition.id, hosted)).collect();
-        let slots = || Arc::new(Semaphore::new(slots));
+        let others = || Arc::new(Semaphore::new(slots));
         Self {
             hosted: Arc::new(hosted),
             catalog,
             ledger,
             clock,
             meters: Meters::default(),
-            backups: slots(),
-            restores: slots(),
-            verifications: slots(),
+            backups: Slots::new(slots),
+            restores: others(),
+            verifications: others(),
             compression_level: COMPRESSION_LEVEL,
             journals: None,
         }

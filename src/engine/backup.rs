@@ -64,13 +64,18 @@ impl Engine {
             return Ok(());
         }
         self.within(run, self.refuse_gone(run, job, &storage)).await?;
-        let _slot = self.slot(run, &self.backups).await?;
-        let again = self.within(run, self.take_up(hosted, job, &storage)).await?;
+        let slot = self.slot(run, &self.backups.free).await?;
+        let work = Box::pin(self.at_work(run, hosted, job, &storage));
+        self.backups.lending(slot, || storage.waits().is_some(), work).await
+    }
+
+    async fn at_work(&self, run: Run, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<(), End> {
+        let again = self.within(run, self.take_up(hosted, job, storage)).await?;
         self.start(run).await?;
-        let staged = self.within(run, Box::pin(self.attempts(hosted, job, &storage, again))).await;
-        let staged = staged.map_err(|end| with_what_was_waited_for(end, &storage))?;
+        let staged = self.within(run, Box::pin(self.attempts(hosted, job, storage, again))).await;
+        let staged = staged.map_err(|end| with_what_was_waited_for(end, storage))?;
         self.step_backup(run, Event::Commit).await?;
-        let point = self.settled(run, self.commit(job, &storage, staged)).await?;
+        let point = self.settled(run, self.commit(job, storage, staged)).await?;
         tracing::info!(partition = %run.partition, job = %job.id, location = %point.location, "backed up");
         self.complete_backup(run, hosted, job, &point).await
     }

@@ -10,10 +10,10 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
-use tokio::{runtime::Builder, sync::Semaphore};
+use tokio::{runtime::Builder, sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
-use super::{Engine, Hosted};
+use super::{Engine, HUNG, Hosted};
 use crate::{
     archive::Catalog,
     clock::{Clock, ManualClock},
@@ -25,7 +25,7 @@ use crate::{
     ledger::{Embedded, KeyValue, Ledger, PartitionRecord},
     source::{Source, killed_after},
     storage::{
-        StoreSettings, Stores,
+        ErrorKind, StoreSettings, Stores,
         faulty::{Call, Moment, Observer, Verb, Verdict},
     },
 };
@@ -232,6 +232,45 @@ fn a_backup_whose_time_passes_while_its_store_hangs_times_out_and_leaves_nothing
         });
         assert_eq!(node.stored(), NOTHING, "{verb:?}");
     }
+}
+
+/// Its first part never arrives, which it tells; then it waits for the store.
+struct Away {
+    hung: Semaphore,
+    waits: AtomicBool,
+}
+
+impl Observer for Away {
+    fn observe(&self, call: &Call, moment: Moment) -> Verdict {
+        if (call.verb, moment) != (Verb::Part, Moment::Before) || self.waits.swap(true, Ordering::SeqCst) {
+            return Verdict::Go;
+        }
+        self.hung.add_permits(1);
+        Verdict::Hang
+    }
+
+    fn waits(&self) -> Option<ErrorKind> {
+        self.waits.load(Ordering::SeqCst).then_some(ErrorKind::Unreachable)
+    }
+}
+
+#[test]
+fn a_backup_that_can_only_wait_for_its_store_is_in_the_way_of_no_other_and_says_so_at_its_end() {
+    let away = Arc::new(Away { hung: Semaphore::new(0), waits: AtomicBool::new(false) });
+    let node = Node::new(away.clone(), 2, 1);
+    run(async {
+        node.ask_backup(ONE).await;
+        let engine = node.engine.clone();
+        let first = tokio::spawn(async move { engine.work(ONE).await });
+        away.hung.acquire().await.unwrap().forget();
+        node.ask_backup(TWO).await;
+        timeout(HUNG, node.engine.work(TWO)).await.expect("it waits for the slot").unwrap();
+        assert!(matches!(node.backup(TWO).await, State::Succeeded(_)));
+        assert_eq!(node.backup(ONE).await, State::Running);
+        node.time_passes();
+        first.await.unwrap().unwrap();
+        timed_out(node.backup(ONE).await, "the store was waited for");
+    });
 }
 
 #[test]

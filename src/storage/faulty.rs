@@ -84,6 +84,11 @@ pub trait Observer: Send + Sync {
     fn time(&self) -> Option<DateTime<Utc>> {
         None
     }
+
+    /// Why the store is to say that it is waited for; with none it says what it would say.
+    fn waits(&self) -> Option<ErrorKind> {
+        None
+    }
 }
 
 /// One scripted fault.
@@ -204,7 +209,9 @@ impl Backend for Observed {
     }
 
     fn waits(&self) -> Option<StorageError> {
-        self.inner.waits()
+        let told = self.watch.observer.waits();
+        let told = told.map(|kind| StorageError::new(kind, &self.watch.store, "reach", ""));
+        told.or_else(|| self.inner.waits())
     }
 
     fn put_new<'a>(&'a self, key: &'a str, data: Bytes) -> Answer<'a, ()> {
