@@ -105,6 +105,33 @@ fn a_job_that_fails_ends_with_1_and_says_why() {
 }
 
 #[test]
+fn a_verification_is_complete_or_names_what_is_damaged_as_deep_as_its_level_looks() {
+    let node = Node::start();
+    let (first, second) = (node.back_up(), node.back_up());
+    node.ask(&["progress", CALC, "--verify"]).ended(4).says(&["no verification"]);
+    for level in ["1", "2", "3"] {
+        let verified = node.ask(&["verify", CALC, "--latest", "--level", level, "--wait"]).ended(0);
+        verified.says(&["verifying backup", second["BackupLocation"].as_str().unwrap()]);
+        let last = verified.lines().pop().unwrap();
+        assert_eq!((&last["BackupId"], &last["VerifyState"]), (&second["BackupId"], &json!("Success")));
+    }
+    node.damage(&first, |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    });
+    let damaged = ["verify", CALC, "--at", first["TimeStampUtc"].as_str().unwrap(), "--wait"];
+    node.ask(&[&damaged[..], &["--level", "1"]].concat()).ended(0);
+    let found = node.ask(&damaged).ended(1);
+    found.says(&[first["BackupLocation"].as_str().unwrap(), "byte ", "FABRIC_E_RESTORE_SAFE_CHECK_FAILED"]);
+    node.ask(&["progress", CALC, "--verify"]).ended(1).says(&["FABRIC_E_RESTORE_SAFE_CHECK_FAILED"]);
+    let one = ["verify", CALC, "--backup", first["BackupId"].as_str().unwrap(), "--wait", "--level", "1"];
+    node.damage(&first, |bytes| bytes.truncate(bytes.len() - 1));
+    node.ask(&one).ended(1).says(&["FABRIC_E_RESTORE_SAFE_CHECK_FAILED"]);
+    node.ask(&["verify", CALC, "--backup", LEFT]).ended(4).says(&[LEFT, "fabric-backup list"]);
+    node.ask(&["verify", CALC, "--wait"]).ended(0);
+}
+
+#[test]
 fn what_the_server_refuses_ends_with_4_and_shows_its_code_and_a_way_out() {
     let node = Node::start();
     let unknown = "00000000-0000-0000-0000-0000000000ff";

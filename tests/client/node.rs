@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -104,7 +104,23 @@ impl Node {
 
     /// Runs a command that knows no server, in the directory of this one.
     pub(crate) fn offline(&self, arguments: &[&str]) -> Run {
-        run(program().current_dir(self.directory.path()).args(arguments))
+        run(&mut self.offline_program(arguments))
+    }
+
+    /// The same, to be started by whoever asks.
+    pub(crate) fn offline_program(&self, arguments: &[&str]) -> Command {
+        let mut program = program();
+        program.current_dir(self.directory.path()).args(arguments);
+        program
+    }
+
+    /// Changes the data of a backup of the first partition.
+    pub(crate) fn damage(&self, backup: &serde_json::Value, change: impl Fn(&mut Vec<u8>)) {
+        let zip = backup["BackupLocation"].as_str().unwrap().replace('\\', "/");
+        let zip = self.path("shares/all").join(zip);
+        let mut bytes = fs::read(&zip).unwrap();
+        change(&mut bytes);
+        fs::write(zip, bytes).unwrap();
     }
 
     /// The one object with this ending on the store, and its bytes.

@@ -1,7 +1,8 @@
 //! `extract` and `list-store`: a storage and no server.
 
-use std::{fs, io::Write, os::unix::fs::PermissionsExt};
+use std::{fs, io::Write, os::unix::fs::PermissionsExt, process::Stdio, thread};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::{
@@ -77,6 +78,43 @@ fn a_damaged_backup_is_not_extracted_and_leaves_nothing() {
     let newest = node.offline(&["extract", STORE, "App", "--latest", "out"]).ended(1);
     newest.says(&["the newest backup there cannot be used", "--at"]);
     assert_eq!(names(&node), before);
+}
+
+/// Large enough that its threads are at work when they are stopped.
+fn large() -> Vec<u8> {
+    noise(9).repeat(900)
+}
+
+#[test]
+fn ctrl_c_in_the_middle_undoes_an_extract_and_ends_with_130() {
+    let node = Node::start();
+    fs::write(node.path("calc/large"), large()).unwrap();
+    let backup = node.back_up();
+    let (location, before) = (backup["BackupLocation"].as_str().unwrap(), names(&node));
+    fs::create_dir(node.path("empty")).unwrap();
+    for dest in ["out", "empty"] {
+        let mut extract = node.offline_program(&["extract", STORE, location, dest]);
+        let mut extract = extract.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let beside = node.path(&format!(".{dest}.fabric-backup/staging/large"));
+        while !beside.exists() {
+            assert!(extract.try_wait().unwrap().is_none(), "it ended before anything was there");
+            thread::yield_now();
+        }
+        let signal = |signal| kill_process(Pid::from_child(&extract), signal).unwrap();
+        signal(Signal::STOP);
+        assert!(beside.exists(), "it was faster than the test");
+        signal(Signal::INT);
+        signal(Signal::CONT);
+        let ended = extract.wait_with_output().unwrap();
+        let err = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!((ended.status.code(), ended.stdout.len()), (Some(130), 0), "{err}");
+        assert!(err.contains("nothing is left of it"), "{err}");
+        assert_eq!(fs::read_dir(node.path("empty")).unwrap().count(), 0);
+    }
+    fs::remove_dir(node.path("empty")).unwrap();
+    assert_eq!(names(&node), before);
+    node.offline(&["extract", STORE, location, "out"]).ended(0);
+    assert!(fs::read(node.path("out/large")).unwrap() == large());
 }
 
 #[test]
