@@ -352,9 +352,9 @@ fn meddle(times: usize) -> (Arc<dyn Observer>, Arc<std::sync::OnceLock<PathBuf>>
 }
 
 /// So many pieces that the first is with the store before the packer can be done: it waits with the third.
-const PIECES: usize = 4;
+pub(crate) const PIECES: usize = 4;
 
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut x = 0x9e37_79b9_7f4a_7c15_u64;
     let words = std::iter::repeat_with(|| {
         x ^= x << 13;

@@ -1,4 +1,5 @@
 use std::{
+    fs,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,11 +15,11 @@ use crate::{
     domain::{BackupPoint, Epoch, FailureCode, Location, PartitionId, PartitionKind},
     engine::{
         Engine,
-        tests::{Node, ONE, On, TWO, go, hang_at},
+        tests::{NOTHING, Node, ONE, On, PIECES, TWO, go, hang_at, noise},
     },
     job::{BackupJob, BackupTask, RestoreJob, RestoreTask, State},
     ledger::{Change, Embedded, KeyValue, Ledger, LedgerError, Versioned},
-    storage::faulty::{Call, Verb, Verdict},
+    storage::faulty::{Call, Moment, Verb, Verdict},
 };
 
 /// The jobs of a node at work, and the way to stop it.
@@ -80,6 +81,30 @@ async fn a_job_that_panics_ends_with_a_reason_and_does_not_stop_the_others() {
     node.ask_backup(TWO).await;
     idle(&node.ledger).await;
     assert!(matches!(node.backup(TWO).await, State::Succeeded(_)));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_backup_that_panics_while_it_packs_and_sends_fails_leaves_nothing_and_can_be_asked_for_again() {
+    let sent = AtomicUsize::new(0);
+    let observer = On(move |call: &Call, moment| {
+        let nth = sent.fetch_add(usize::from((call.verb, moment) == (Verb::Part, Moment::Before)), Ordering::SeqCst);
+        assert!((call.verb, moment, nth) != (Verb::Part, Moment::Before, 1), "a defect at the second piece");
+        Verdict::Go
+    });
+    let node = Node::new(Arc::new(observer), 1, 1);
+    fs::write(node.state(ONE).join("b"), noise(PIECES << 23)).unwrap();
+    let running = start(node.engine.clone(), &node.ledger);
+    node.ask_backup(ONE).await;
+    idle(&node.ledger).await;
+    let State::Failed(why) = node.backup(ONE).await else { panic!("not failed") };
+    assert!(why.message.contains("internal error") && why.message.contains("the log"), "{}", why.message);
+    assert_eq!(node.stored(), NOTHING);
+    node.ask_backup(ONE).await;
+    idle(&node.ledger).await;
+    let again = node.backup(ONE).await;
+    assert!(matches!(again, State::Succeeded(_)), "{again:?}");
+    assert_eq!(node.stored().len(), 2);
     running.stop().await;
 }
 
