@@ -8,6 +8,7 @@ mod backup;
 mod cancel;
 mod configuration;
 mod control;
+mod damage;
 mod document;
 mod enable;
 mod errors;
