@@ -88,7 +88,7 @@ impl Client {
         let (mut items, mut query) = (Vec::new(), query.to_vec());
         loop {
             let mut page = self.get(path, &query).await?;
-            let Value::Array(some) = page["Items"].take() else {
+            let Some(Value::Array(some)) = page.get_mut("Items").map(Value::take) else {
                 return Err(self.strange((200, "with a list that has no Items")));
             };
             items.extend(some);

@@ -38,7 +38,15 @@ impl Client {
     /// How the latest job of a kind stands.
     pub async fn progress(&self, partition: Uuid, kind: Kind) -> Result<Progress, ClientError> {
         let told = self.get(&job::at(partition, kind.progress()), &[]).await?;
-        Ok(Progress { kind, told })
+        self.understood(kind, told)
+    }
+
+    /// An object, or nothing where no such job was ever asked for.
+    fn understood(&self, kind: Kind, told: Value) -> Result<Progress, ClientError> {
+        match told {
+            Value::Object(_) | Value::Null => Ok(Progress { kind, told }),
+            _ => Err(self.strange((200, "with something that is no progress"))),
+        }
     }
 
     /// Follows the latest job of a kind.
@@ -51,7 +59,7 @@ impl Following<'_> {
     /// What is told first, and then whenever it is something else than before. Not to be asked again after the end.
     pub async fn change(&mut self) -> Result<Progress, ClientError> {
         loop {
-            let told = Progress { kind: self.kind, told: self.hear().await? };
+            let told = self.client.understood(self.kind, self.hear().await?)?;
             if self.seen.as_ref() != Some(&told) {
                 self.seen = Some(told.clone());
                 return Ok(told);

@@ -11,7 +11,7 @@ use super::{error::Refusal, job::Kind};
 pub struct Progress {
     /// Which job.
     pub kind: Kind,
-    /// Every word of it: an object.
+    /// Every word of it: an object, or null where there is nothing to tell.
     pub told: Value,
 }
 

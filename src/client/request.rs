@@ -92,7 +92,7 @@ impl Client {
     /// Orders something that is harmless when it is ordered twice.
     pub(super) async fn post(&self, path: &[String]) -> Result<(), ClientError> {
         let request = self.http.request(Method::POST, self.url(path, &[])?);
-        self.answer(request).await.map(drop)
+        self.accepted(request).await
     }
 
     /// Orders a job, once, however often that takes.
@@ -102,14 +102,22 @@ impl Client {
         loop {
             let request = self.http.request(Method::POST, url.clone()).header("Idempotency-Key", &key);
             let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
-            match self.answer(request).await {
+            match self.accepted(request).await {
                 // What was never connected to need not be asked again, and may be the wrong address.
                 Err(ClientError::Unreachable { source, .. }) if attempt < ATTEMPTS && !source.is_connect() => {
                     attempt += 1;
                     self.clock.sleep_until(self.clock.now() + PAUSE).await;
                 }
-                answered => return answered.map(drop),
+                answered => return answered,
             }
+        }
+    }
+
+    /// An order is taken by 202 and nothing else: 200 is what a page for signing in has, too.
+    async fn accepted(&self, request: reqwest::RequestBuilder) -> Result<(), ClientError> {
+        match self.answer(request).await?.status() {
+            StatusCode::ACCEPTED => Ok(()),
+            other => Err(self.strange((other.as_u16(), "without accepting it"))),
         }
     }
 

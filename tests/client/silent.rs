@@ -100,10 +100,42 @@ fn events_are_followed_and_when_they_break_off_the_job_is_asked_after() {
 
 #[test]
 fn what_is_no_answer_of_the_api_ends_with_3_and_doubts_the_address() {
-    for (status, body) in [("200 OK", "<html>"), ("502 Bad Gateway", "<html>"), ("302 Found", ""), ("200 OK", "{}")] {
-        let (url, serving) = server(vec![answer(status, body)]);
-        run(program().args(["list", CALC, "--server", &url])).ended(3).says(&["--server", &status[..3]]);
+    let answers = [
+        ("200 OK", "<html>"),
+        ("404 Not Found", "<html>"),
+        ("500 Internal Server Error", ""),
+        ("502 Bad Gateway", "<html>"),
+        ("302 Found", ""),
+        ("200 OK", ""),
+        ("200 OK", "[]"),
+        ("200 OK", "7"),
+        ("200 OK", "\"signed out\""),
+    ];
+    for (status, body) in answers {
+        for command in [&["list"][..], &["progress"], &["progress", "--follow"], &["backup"], &["cancel"]] {
+            let (url, serving) = server(vec![answer(status, body)]);
+            let refused = run(program().args(command).args([CALC, "--server", &url])).ended(3);
+            refused.says(&["--server", &status[..3]]);
+            assert_eq!(refused.out, "", "{command:?} {status} {body}");
+            serving.join().unwrap();
+        }
+    }
+    for (command, told) in [("list", "{}"), ("restore", "null"), ("verify", r#"{"Items": 7}"#)] {
+        let (url, serving) = server(vec![answer("200 OK", told)]);
+        run(program().args([command, CALC, "--server", &url])).ended(3).says(&["no Items"]);
         serving.join().unwrap();
+    }
+}
+
+#[test]
+fn an_error_of_the_api_ends_with_4_whatever_its_status() {
+    for status in ["404 Not Found", "409 Conflict", "500 Internal Server Error"] {
+        for command in ["backup", "restore", "list", "progress", "verify", "cancel"] {
+            let body = json!({"Error": {"Code": "FABRIC_E_X", "Message": "not so"}}).to_string();
+            let (url, serving) = server(vec![answer(status, &body)]);
+            run(program().args([command, CALC, "--server", &url])).ended(4).says(&["FABRIC_E_X: not so"]);
+            serving.join().unwrap();
+        }
     }
 }
 

@@ -129,6 +129,9 @@ fn what_is_there_already_is_not_touched() {
         ("node.toml", "not a directory"),
         ("link", "not a directory"),
         ("no/x", "does not exist"),
+        ("node.toml/x", "does not exist"),
+        ("/", "not empty"),
+        ("left/..", "not empty"),
     ] {
         node.offline(&["extract", STORE, location, dest]).ended(2).says(&[dest, why]);
     }

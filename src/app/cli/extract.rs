@@ -211,10 +211,8 @@ fn destination(given: &Path) -> Result<PathBuf, ExtractFailure> {
     let unseen = |source| ExtractFailure::Unseen { path: given.to_owned(), source };
     let refuse = |why| Err(ExtractFailure::Dest { path: given.to_owned(), why });
     let path = path::absolute(given).map_err(unseen)?;
-    if !path.parent().is_some_and(Path::is_dir) || path.file_name().is_none() {
-        return refuse("the directory that is to hold it does not exist");
-    }
     match fs::symlink_metadata(&path) {
+        Err(_) if !path.parent().is_some_and(Path::is_dir) => refuse("the directory that is to hold it does not exist"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path),
         Err(error) => Err(unseen(error)),
         Ok(there) if !there.is_dir() => refuse("something that is not a directory is there already"),

@@ -87,6 +87,7 @@ pub(super) struct ListStore {
     #[command(flatten)]
     store: StoreArgs,
     /// Only what lies in this folder of the store: an application, a service, a partition.
+    #[arg(value_name = "FOLDER")]
     prefix: Option<String>,
     #[command(flatten)]
     period: Period,
