@@ -17,7 +17,8 @@ use super::exit::CliError;
 use crate::client::{Backup, Kind, Progress, Stand};
 
 const SPINNER: &str = "{spinner} {msg} {elapsed}";
-const BAR: &str = "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
+/// The bar takes what is left of the line.
+const BAR: &str = "{msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -59,8 +60,10 @@ pub(super) fn advance(bar: &ProgressBar, done: u64, total: u64) {
     bar.set_position(done);
 }
 
+/// In ASCII, which a terminal shows in any locale.
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ").tick_chars(r"|/-\ ")
 }
 
 /// Shows one job.
