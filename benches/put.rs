@@ -8,7 +8,6 @@
 
 use std::{env, fs::File, io::Read, path::PathBuf};
 
-use bytes::BytesMut;
 use fabric_backup::{
     clock::Clock,
     domain::{AzureBlob, Credentials, FileShare, Secret, StorageSpec},
@@ -59,18 +58,10 @@ async fn put(storage: &Storage, file: &str) {
     let mut file = File::open(file).unwrap();
     let mut writer = storage.create("object").await.unwrap();
     loop {
-        let mut part = BytesMut::zeroed(PART);
-        let mut read = 0;
-        while read < PART {
-            match file.read(&mut part[read..]).unwrap() {
-                0 => break,
-                more => read += more,
-            }
-        }
-        part.truncate(read);
-        if part.is_empty() {
+        let mut part = Vec::with_capacity(PART);
+        if file.by_ref().take(PART as u64).read_to_end(&mut part).unwrap() == 0 {
             return writer.finish().await.unwrap();
         }
-        writer.write(part.freeze()).await.unwrap();
+        writer.write(part.into()).await.unwrap();
     }
 }

@@ -58,6 +58,7 @@ struct Open {
 struct Piece {
     at: u64,
     data: Bytes,
+    sum: crc32fast::Hasher,
     written: client::Answer<()>,
 }
 
@@ -135,8 +136,10 @@ impl Unfinished {
             }
             let (at, data) = (self.len, part.split_to(part.len().min(PIECE)));
             self.len += data.len() as u64;
+            // Now, as the bytes are in the processor's cache when they are copied for the message.
+            let sum = sum_of(&data);
             let written = self.begin(at, data.clone());
-            self.waiting.push_back(Piece { at, data, written });
+            self.waiting.push_back(Piece { at, data, sum, written });
         }
         Ok(())
     }
@@ -155,7 +158,7 @@ impl Unfinished {
             return self.recover(trouble).await;
         }
         self.patience.renew();
-        self.sum.update(&oldest.data);
+        self.sum.combine(&oldest.sum);
         self.waiting.pop_front();
         Ok(())
     }
@@ -277,6 +280,12 @@ impl Unfinished {
         }
         Ok(())
     }
+}
+
+fn sum_of(data: &[u8]) -> crc32fast::Hasher {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(data);
+    sum
 }
 
 /// Both as the server tells the time.

@@ -4,7 +4,7 @@
 //! Every failure is told as the end of the connection: the crate would try again for ever after any other.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     net::SocketAddr,
     sync::{
         Arc,
@@ -15,15 +15,12 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use smb::transport::{IoVec, SmbTransport, SmbTransportRead, SmbTransportWrite, TransportError, error::Result};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufWriter},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
 };
-
-/// What is smaller waits for what follows it, so that a message goes out in one or two pieces.
-const GATHERED: usize = 64 << 10;
 
 /// How many bytes tell the length of the message that follows them.
 const LENGTH: usize = 4;
@@ -43,7 +40,7 @@ impl Interim {
 pub(super) struct Tcp {
     peer: SocketAddr,
     reader: Option<OwnedReadHalf>,
-    writer: Option<BufWriter<OwnedWriteHalf>>,
+    writer: Option<OwnedWriteHalf>,
     interim: Interim,
 }
 
@@ -52,7 +49,6 @@ impl Tcp {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
-        let writer = BufWriter::with_capacity(GATHERED, writer);
         Ok(Self { peer: address, reader: Some(reader), writer: Some(writer), interim: Interim::default() })
     }
 
@@ -63,18 +59,14 @@ impl Tcp {
     async fn write(&mut self, message: &IoVec) -> io::Result<()> {
         let writer = self.writer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         self.interim.0.fetch_sub(1, Relaxed);
-        let len = u32::try_from(message.total_size()).map_err(io::Error::other)?;
-        writer.write_all(&len.to_be_bytes()).await?;
-        for piece in message.iter() {
-            writer.write_all(piece).await?;
-        }
-        writer.flush().await
+        let len = u32::try_from(message.total_size()).map_err(io::Error::other)?.to_be_bytes();
+        let pieces = message.iter().map(|piece| IoSlice::new(piece));
+        write_whole(writer, &mut [IoSlice::new(&len)].into_iter().chain(pieces).collect::<Vec<_>>()).await
     }
 
     async fn write_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         let writer = self.writer.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        writer.write_all(bytes).await?;
-        writer.flush().await
+        writer.write_all(bytes).await
     }
 
     async fn read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
@@ -85,6 +77,17 @@ impl Tcp {
         }
         Ok(())
     }
+}
+
+/// In one call if the socket has room: a server that got the beginning alone would be woken for it.
+async fn write_whole(writer: &mut OwnedWriteHalf, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+    while !pieces.is_empty() {
+        match writer.write_vectored(pieces).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut pieces, written),
+        }
+    }
+    Ok(())
 }
 
 fn ended<T>(done: io::Result<T>) -> Result<T> {
