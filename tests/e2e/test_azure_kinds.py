@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from kit import state, wait
 from kit.azurite import KEY, Azurite, RotatingAzurite, azure_storage
+from kit.front import Reader
 from kit.lab import HIGH, LOW, NORTH, SINGLE, SOUTH
 from kit.proxy import Proxy
 from kit.state import MIB
@@ -167,6 +168,39 @@ def test_what_is_wrong_is_said_and_leaves_no_metadata(world, container):
     world.secrets.answer = (403, {})
     assert "[storage.dsms]" in fails(lab, SOUTH, world.secret(container, "?nobody"))
     assert azurite.blobs(container) == {}
+
+
+def test_a_wrong_role_a_missing_identity_and_an_endpoint_that_is_away_are_three_different_failures(tmp_path, container):
+    world = World(tmp_path / "world")
+    reader = Reader(world.azurite, world.authority).start()
+    try:
+        lab, azurite = world.lab, world.azurite
+        state.replace(lab.state(SOUTH), state.make_varied, 74)
+        azurite.create_container(container)
+
+        def said(storage) -> str:
+            words = fails(lab, SOUTH, storage)
+            assert azurite.blobs(container) == {} and azurite.uncommitted(container) == [], words
+            assert lab.api.backups_in(azurite.storage(container), SOUTH.entity()) == []
+            assert world.token not in words
+            return words
+
+        read_only = {**world.identity(container), "BlobServiceUri": f"{reader.endpoint}/"}
+        role = said(read_only)
+        assert reader.refused, "it was not asked to write anything"
+        assert "has no role that allows this: assign it Storage Blob Data Contributor" in role, role
+        assert lab.api.backups_in(read_only, SOUTH.entity()) == [], "it may read all the same"
+
+        world.identities.answer = (400, {"error": "invalid_request", "error_description": "Identity not found"})
+        identity = said({**world.identity(container), "ManagedIdentityClientId": "0000-missing"})
+        assert "knows no managed identity with the client id 0000-missing: assign it" in identity, identity
+
+        world.identities.stop()
+        endpoint = said({**world.identity(container), "ManagedIdentityClientId": "0000-away"})
+        assert "cannot be reached: does this machine run in Azure, and is [storage.managed_identity] right?" in endpoint, endpoint
+    finally:
+        reader.stop()
+        world.stop()
 
 
 def test_a_container_that_is_not_there_fails_a_restore_in_words_and_is_not_made(world, container):
