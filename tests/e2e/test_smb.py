@@ -1,5 +1,6 @@
 """File shares over SMB, without a mount, against Samba's smbd."""
 
+import json
 import signal
 import subprocess
 import time
@@ -159,6 +160,29 @@ def test_a_server_that_stalls_for_half_a_minute_costs_no_backup(own_node, own_sa
     assert backup["BackupState"] == "Success", backup
     assert len(own_samba.files("stalled")) == 2
     comes_back(own_node, HIGH, backup, storage, before)
+
+
+def test_a_server_that_says_pending_before_each_answer_does_not_make_an_upload_stand_still(tmp_path, own_samba, monkeypatch):
+    monkeypatch.setenv("RUST_LOG", "info,fabric_backup::storage::smb=debug")
+    own_samba.slow_down().start()
+    node = Node(tmp_path / "node", own_samba, "answer_timeout_seconds = 10").start()
+    try:
+        state.replace(node.state(HIGH), state.make_bulk, 512, 47)
+        before = state.picture(node.state(HIGH))
+        storage = own_samba.storage("pending")
+        backup = node.api.backup_now(HIGH.id, storage)
+        assert "the connection was lost" not in node.log(), "it stood still until the answer was too late"
+        counted = interim_answers(node)
+        assert len(counted) >= 2 and all(48 < count <= 64 for count in counted), f"each is left in time: {counted}"
+        comes_back(node, HIGH, backup, storage, before)
+    finally:
+        node.kill()
+
+
+def interim_answers(server) -> list[int]:
+    """Of each connection that has ended."""
+    lines = [json.loads(line) for line in server.log().splitlines() if "interim_answers" in line]
+    return [line["interim_answers"] for line in lines]
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(own_node, own_samba):

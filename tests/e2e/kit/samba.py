@@ -13,6 +13,21 @@ USER, PASSWORD = "backup", "right-password"
 OTHER_USER, OTHER_PASSWORD = "daemon", "other-password"
 
 
+# Loaded into smbd before the C library: every write of data takes three milliseconds, so that the server says "pending"
+# before it says "done", which it does after half of one. Samba has a module for this, which Debian leaves out.
+_SLOW = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <unistd.h>
+
+ssize_t pwrite(int file, const void *data, size_t count, off_t at) {
+    ssize_t (*next)(int, const void *, size_t, off_t) = dlsym(RTLD_NEXT, "pwrite");
+    if (count >= 65536) usleep(3000);
+    return next(file, data, count, at);
+}
+"""
+
+
 class Samba:
     """`home/share` is what the share `backups` holds."""
 
@@ -20,6 +35,7 @@ class Samba:
         self.home = home
         self.share = home / "share"
         self._child: subprocess.Popen | None = None
+        self._environment = dict(os.environ)
         for folder in ("private", "lock", "state", "cache", "pid", "ncalrpc", "share"):
             (home / folder).mkdir(parents=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -39,8 +55,17 @@ class Samba:
         """Returns when it listens."""
         assert self._child is None, "it runs already"
         command = [tools.SMBD, "--foreground", "--no-process-group", f"--configfile={self._config}"]
-        self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "process_group": 0}
+        self._child = subprocess.Popen(command, env=self._environment, **quiet)
         wait.until("smbd to listen", self._listens)
+        return self
+
+    def slow_down(self) -> "Samba":
+        """From the next start on it answers every write in two steps."""
+        source, library = self.home / "slow.c", self.home / "slow.so"
+        source.write_text(_SLOW)
+        subprocess.run([tools.CC, "-shared", "-fPIC", "-O", "-o", library, source], check=True)
+        self._environment["LD_PRELOAD"] = str(library)
         return self
 
     def kill(self) -> None:

@@ -19,6 +19,7 @@ BSDTAR = Path("/usr/bin/bsdtar")
 SMBD = Path("/usr/sbin/smbd")
 PDBEDIT = Path("/usr/bin/pdbedit")
 OPENSSL = Path("/usr/bin/openssl")
+CC = Path("/usr/bin/cc")
 
 _HOW_TO_GET = {
     SERVER: "cargo build",
@@ -33,6 +34,7 @@ _HOW_TO_GET = {
     SMBD: "apt-get install samba",
     PDBEDIT: "apt-get install samba",
     OPENSSL: "apt-get install openssl",
+    CC: "apt-get install build-essential",
 }
 
 

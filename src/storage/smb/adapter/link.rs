@@ -34,6 +34,12 @@ impl CrateLink {
     }
 }
 
+impl Drop for CrateLink {
+    fn drop(&mut self) {
+        tracing::debug!(interim_answers = self.interim.count(), "a connection to a share is given back");
+    }
+}
+
 /// Does `work` in the room. What leaves the connection in doubt ends it.
 fn operate<T, U, F>(
     room: &Arc<Room>,
