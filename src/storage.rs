@@ -30,6 +30,7 @@ mod probe;
 mod share;
 mod smb;
 mod stores;
+mod throttle;
 mod writer;
 
 use std::{fmt, ops::Range, sync::Arc};
@@ -50,6 +51,7 @@ pub use pace::Rates;
 pub use probe::{ProbeError, ProbeStep};
 pub use smb::SmbSettings;
 pub use stores::{SpecError, StoreSettings, Stores};
+pub use throttle::throttled;
 pub use writer::ObjectWriter;
 
 /// One store: a container or a directory. Cheap to clone.

@@ -32,7 +32,7 @@ use super::{
     manifest::{Frame, Stored},
     names::Keys,
     read::{Archive, ReadError, of_zip},
-    timing::Timer,
+    timing::called,
     windows::{Batch, MOST, Step, Window},
 };
 use crate::domain::{Entry, Location};
@@ -271,9 +271,7 @@ impl Job {
     async fn fetch(&self, window: &Window) -> Result<Bytes, ReadError> {
         let backup = &self.backups[window.member as usize];
         let key = Keys::of(backup)?.zip;
-        let timer = Timer::start();
-        let bytes = self.storage.get_range(&key, window.range.clone()).await;
-        timer.stop(&self.meter, Stage::Read);
+        let bytes = called(&self.meter, Stage::Read, self.storage.get_range(&key, window.range.clone())).await;
         match bytes.map_err(|error| of_zip(backup, error)) {
             Err(ReadError::Missing(_)) if self.judge.goes_on() => Ok(Bytes::new()),
             Err(error) => Err(error),

@@ -5,26 +5,35 @@ use std::time::Duration;
 use crate::{
     clock::Clock,
     job::{Meter, Stage},
+    storage::throttled,
 };
 
 /// Adds what `work` takes to the stage.
 pub(super) fn timed<R>(meter: &Meter, stage: Stage, work: impl FnOnce() -> R) -> R {
     let timer = Timer::start();
     let result = work();
-    timer.stop(meter, stage);
+    meter.spent(stage, timer.read());
     result
 }
 
+/// The same of a call to the storage; what it waited because a limit says so is [`Stage::Throttled`].
+pub(super) async fn called<R>(meter: &Meter, stage: Stage, call: impl Future<Output = R>) -> R {
+    let timer = Timer::start();
+    let (answer, held) = throttled(call).await;
+    meter.spent(stage, timer.read().saturating_sub(held));
+    meter.spent(Stage::Throttled, held);
+    answer
+}
+
 /// A stage that has begun.
-pub(super) struct Timer(chrono::TimeDelta);
+struct Timer(chrono::TimeDelta);
 
 impl Timer {
-    pub(super) fn start() -> Self {
+    fn start() -> Self {
         Self(Clock::system().elapsed())
     }
 
-    pub(super) fn stop(self, meter: &Meter, stage: Stage) {
-        let took = (Clock::system().elapsed() - self.0).to_std();
-        meter.spent(stage, took.unwrap_or(Duration::ZERO));
+    fn read(&self) -> Duration {
+        (Clock::system().elapsed() - self.0).to_std().unwrap_or(Duration::ZERO)
     }
 }

@@ -19,7 +19,7 @@ use super::{
     pack::{Left, PackError, Packed, Packer, Packing},
     read::{ReadError, read_metadata},
     safety::Safety,
-    timing::Timer,
+    timing::called,
     upload::{Sent, Upload},
 };
 use crate::{
@@ -213,7 +213,11 @@ where
     let packed = running.await.map_or(Err(WriteError::Stopped), |packed| packed.map_err(WriteError::Source));
     let object = sent.map_err(|error| refused(&draft, error))?;
     let packed = match packed {
-        Ok(packed) => object.finish().await.map(|()| packed).map_err(|error| refused(&draft, error))?,
+        Ok(packed) => {
+            // It may hold the last part still.
+            let finished = called(&meter, Stage::Write, object.finish()).await;
+            finished.map(|()| packed).map_err(|error| refused(&draft, error))?
+        }
         Err(error) => {
             give_up(object).await;
             return Err(error);
@@ -304,13 +308,13 @@ async fn send(
     safety: &mut Safety,
 ) -> Result<ObjectWriter, StorageError> {
     while let Some(sent) = pieces.recv().await {
-        let timer = Timer::start();
-        let written = match sent {
-            Sent::Piece(piece) => object.write(piece).await,
-            Sent::Mark(grown) => safety.mark(&mut object, *grown).await,
-        };
-        timer.stop(meter, Stage::Write);
-        if let Err(error) = written {
+        let written = called(meter, Stage::Write, async {
+            match sent {
+                Sent::Piece(piece) => object.write(piece).await,
+                Sent::Mark(grown) => safety.mark(&mut object, *grown).await,
+            }
+        });
+        if let Err(error) = written.await {
             give_up(object).await;
             return Err(error);
         }

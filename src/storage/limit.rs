@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{
     Object, StorageError,
     backend::{Answer, Backend, Secured, Upload},
+    throttle::hold,
 };
 use crate::domain::StoreId;
 
@@ -69,8 +70,12 @@ impl Gate {
         }
     }
 
-    /// Always in this order, so that nobody waits for each other. The semaphores are never closed.
     async fn enter(&self, bytes: u64) -> Inside<'_> {
+        hold(self.turn(bytes)).await
+    }
+
+    /// Always in this order, so that nobody waits for each other. The semaphores are never closed.
+    async fn turn(&self, bytes: u64) -> Inside<'_> {
         let carried = match &self.bytes {
             Some((semaphore, most)) => {
                 let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(*most);

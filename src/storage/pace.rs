@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     Object, StorageError,
     backend::{Answer, Backend, Secured, Upload},
+    throttle::hold,
 };
 use crate::domain::StoreId;
 
@@ -81,8 +82,11 @@ impl Pace {
     /// Returns when so many bytes may go.
     async fn take(&self, bytes: usize) {
         let mut rates = self.rates.clone();
-        self.store.take(bytes as u64, &mut rates, |rates| rates.store).await;
-        self.node.take(bytes as u64, &mut rates, |rates| rates.node).await;
+        hold(async {
+            self.store.take(bytes as u64, &mut rates, |rates| rates.store).await;
+            self.node.take(bytes as u64, &mut rates, |rates| rates.node).await;
+        })
+        .await;
     }
 }
 

@@ -1,10 +1,13 @@
 use std::{num::NonZeroU64, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{Paced, Paces, Rates};
-use crate::{domain::StoreId, storage::Storage};
+use crate::{
+    domain::StoreId,
+    storage::{Storage, throttled},
+};
 
 const MIB: usize = 1 << 20;
 
@@ -39,6 +42,24 @@ async fn so_many_bytes_go_in_a_second_and_the_first_do_not_wait() {
     writer.write(Bytes::from(vec![0; 8 * MIB])).await.unwrap();
     writer.finish().await.unwrap();
     assert_eq!(started.elapsed().as_secs(), 5, "reading, and the parts of an upload, are counted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_bound_held_a_call_up_is_told_apart_from_what_the_store_took() {
+    let paces = Paces::new(Rates { node: rate(4), store: rate(2) });
+    let store = store(&paces, "one");
+    let whole = || Bytes::from(vec![0; 8 * MIB]);
+    let ((), held) = throttled(async { store.put_new("a", whole()).await.unwrap() }).await;
+    assert_eq!(held, Duration::ZERO, "the first does not wait");
+    let mut writer = store.create("b").await.unwrap();
+    let ((), held) = throttled(async {
+        writer.write(whole()).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        writer.write(whole()).await.unwrap();
+    })
+    .await;
+    // Both parts wait for 8 MiB before them; of the second's time one second is over.
+    assert_eq!(held.as_millis() / 100, 70, "{held:?}");
 }
 
 #[tokio::test(start_paused = true)]

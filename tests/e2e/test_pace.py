@@ -35,6 +35,9 @@ def test_a_bound_slows_a_backup_down_and_is_lifted_without_a_restart(tmp_path):
         wait.until("the log to say why", lambda: "the configuration cannot be read anew" in node.log(), 30)
         assert node.api.backup_progress(SINGLE.id)["BackupState"] == "BackupInProgress"
         node.change("")
-        assert node.api.backup_ended(SINGLE.id, 30)["BackupState"] == "Success"
+        ended = node.api.backup_ended(SINGLE.id, 30)
+        assert ended["BackupState"] == "Success"
+        spent = {stage: int(milliseconds) for stage, milliseconds in ended["StageMilliseconds"].items()}
+        assert spent["Throttled"] > 8000 > spent["Write"], f"what the bound held up is no writing: {spent}"
     finally:
         node.kill()
