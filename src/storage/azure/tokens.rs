@@ -142,7 +142,8 @@ impl Token {
     }
 }
 
-/// Azure describes 404 and 410 as passing; both forms say in their own words what is missing.
+/// Azure describes 404 and 410 as passing. 404 is taken for a missing identity all the same, which nobody should wait for.
+/// Both forms say in words of their own what is missing.
 fn refusal(status: StatusCode, body: &[u8]) -> Trouble {
     let words: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = ["/error_description", "/error/message", "/message"].iter().find_map(|at| words.pointer(at)?.as_str());

@@ -20,13 +20,13 @@ pub(super) fn part_of(name: &str) -> Option<String> {
     (name_of(&part) == name && !part.contains('/') && checked(&part).is_ok()).then_some(part)
 }
 
-/// What a part of a key is called.
+/// What a part of a key is called. Windows drops dots at the end too, but no part of a key has one there.
 pub(super) fn name_of(part: &str) -> String {
     let last = part.chars().count().saturating_sub(1);
     let is_device = names_a_device(part);
     let mut name = String::with_capacity(part.len());
     for (index, c) in part.chars().enumerate() {
-        if is_forbidden(c) || (index == last && matches!(c, ' ' | '.')) || (index == 0 && is_device) {
+        if is_forbidden(c) || (index == last && c == ' ') || (index == 0 && is_device) {
             escape(c, &mut name);
         } else {
             name.push(c);

@@ -217,13 +217,13 @@ impl OpenFile for CrateFile {
 
     fn write(&self, at: u64, data: Bytes) -> Answer<()> {
         let piece = self.piece;
-        let next = move |data: &Bytes| Arc::from(&data[..data.len().min(piece)]);
+        let copy = move |data: &Bytes| Arc::from(&data[..data.len().min(piece)]);
         // Copied out here: in the room is one thread, and it has to sign or encrypt all that goes over the connection.
-        let mut first = Some(next(&data));
+        let mut first = Some(copy(&data));
         operate(&self.file.room, self.file.get(), self.limit, move |file| async move {
             let (mut at, mut data) = (at, data);
             while !data.is_empty() {
-                let next = first.take().unwrap_or_else(|| next(&data));
+                let next = first.take().unwrap_or_else(|| copy(&data));
                 let written = file.write_block_zc(next, at, None).await.map_err(|error| io_trouble(&error))?;
                 at += written as u64;
                 // Else a server that writes nothing would be asked for ever.
