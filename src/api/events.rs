@@ -24,11 +24,15 @@ pub type Events<T> = BoxStream<'static, Result<T, ApiError>>;
 /// A proxy drops a connection on which nothing happens for a minute.
 const QUIET: Duration = Duration::from_secs(15);
 
+/// For nginx, and others that have learned it: pass on what comes as it comes.
+const UNBUFFERED: [(&str, &str); 1] = [("x-accel-buffering", "no")];
+
 /// An answer of events. It ends with the stream; cut short, it was an error of ours.
 pub(super) fn answer<T: Serialize + 'static>(events: Events<T>) -> Response {
     let events = events.enumerate().map(|(before, answer)| answer.and_then(|it| event(before + 1, it)));
     let events = events.map(|event| event.map_err(|error| Broken::off(&error)));
-    Sse::new(events).keep_alive(KeepAlive::new().interval(QUIET)).into_response()
+    let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(QUIET));
+    (UNBUFFERED, answer).into_response()
 }
 
 fn event(id: usize, answer: impl Serialize) -> Result<Event, ApiError> {

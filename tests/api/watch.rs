@@ -62,6 +62,9 @@ impl Watcher {
             head.starts_with("http/1.0 200 ") && head.contains("\r\ncontent-type: text/event-stream\r\n"),
             "{head}"
         );
+        for told in ["cache-control: no-cache", "x-accel-buffering: no"] {
+            assert!(head.contains(&format!("\r\n{told}\r\n")), "a proxy would hold it back: {head}");
+        }
         watcher
     }
 

@@ -3,12 +3,15 @@
 import http.client
 import json
 import os
+import selectors
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from kit import quickstart, state, wait
 from kit.api import ENDED, VERSION, Api
+from kit.lab import SINGLE, PacedLab
 
 COUNTERS = ["BytesTotal", "BytesProcessed", "BytesStored", "FilesTotal", "FilesProcessed"]
 STAGES = ["Read", "Hash", "Compress", "Write", "Throttled"]
@@ -88,6 +91,82 @@ def test_what_never_ran_is_told_once_and_errors_are_json(fresh_quickstart, api):
         assert events(fresh_quickstart, what) == [None]
     answer = api.get("/Partitions/11111111-2222-4333-8444-555555555555/$/GetBackupProgress")
     assert answer.status == 404
+
+
+def watch(server, partition, then=""):
+    """A connection that asks for events, and whatever else."""
+    host, port = server.address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    path = f"/Partitions/{partition}/$/GetBackupProgress?api-version=6.4"
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n{then}".encode())
+    return connection
+
+
+def read_to_end(connections) -> dict:
+    """What each was told until its answer ended."""
+    told = {connection: b"" for connection in connections}
+    with selectors.DefaultSelector() as waiting:
+        for connection in connections:
+            waiting.register(connection, selectors.EVENT_READ)
+        while waiting.get_map():
+            ready = waiting.select(60)
+            assert ready, f"{len(waiting.get_map())} streams tell nothing more and do not end"
+            for connection in (key.fileobj for key, _ in ready):
+                more = connection.recv(65536)
+                told[connection] += more
+                if not more or told[connection].endswith(b"0\r\n\r\n"):
+                    waiting.unregister(connection)
+    return told
+
+
+@pytest.fixture
+def paced(tmp_path):
+    """A backup of its partition takes a few seconds."""
+    server = PacedLab(tmp_path / "paced", 2_000_000).start()
+    state.replace(server.state(SINGLE), state.make_bulk, 24, 92)
+    yield server
+    server.kill()
+
+
+def test_hundreds_watch_one_backup_and_every_one_who_stays_sees_its_end(paced):
+    assert paced.api.backup(SINGLE.id).status == 202
+    everybody = [watch(paced, SINGLE.id) for _ in range(500)]
+    assert all(connection.recv(12) == b"HTTP/1.1 200" for connection in everybody)
+    for left in everybody[:100]:
+        left.close()
+    before = time.monotonic()
+    assert paced.api.backup_progress(SINGLE.id)["BackupState"] == "BackupInProgress"
+    assert time.monotonic() - before < 5, "whoever asks once does not wait for the watchers"
+    for what in read_to_end(everybody[100:]).values():
+        assert what.count(b'"Success"') == 1 and what.endswith(b"0\r\n\r\n"), what[-600:]
+    for connection in everybody[100:]:
+        connection.close()
+    assert paced.api.backup_progress(SINGLE.id)["BackupState"] == "Success"
+    assert peak(paced.pid) < 200 << 20, "bytes in memory"
+
+
+def peak(pid) -> int:
+    """The most memory that a process ever had."""
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) << 10
+
+
+def test_a_server_that_is_told_to_stop_lets_hundreds_of_watchers_go_and_leaves_one_who_never_reads(paced):
+    assert paced.api.backup(SINGLE.id).status == 202
+    everybody = [watch(paced, SINGLE.id) for _ in range(200)]
+    assert all(connection.recv(12) == b"HTTP/1.1 200" for connection in everybody)
+    # Its answers are more than the connection holds.
+    stuck = watch(paced, SINGLE.id, then="GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+    host, port = paced.address.removeprefix("http://").split(":")
+    also_stuck = socket.create_connection((host, int(port)))
+    also_stuck.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+    before = time.monotonic()
+    paced.stop()
+    assert time.monotonic() - before < 12
+    for connection in (*everybody, stuck, also_stuck):
+        connection.close()
+    paced.start()
+    assert paced.api.backup_ended(SINGLE.id, 60)["BackupState"] == "Success"
 
 
 def test_a_server_that_is_told_to_stop_does_not_wait_for_its_watchers(fresh_quickstart, api):
