@@ -4,8 +4,12 @@
 //! properties named `FabricBackup.…`, which its readers skip. Decoding never panics, whatever the bytes, and what it
 //! allocates is bounded by their number.
 
+mod envelope;
+
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
+
+use envelope::{seal, unseal};
 
 use super::wire::{Input, WireError, put_bytes};
 use crate::domain::{BackupPoint, Epoch, KeyRange, Location, Parent, PartitionKind, PolicyName};
@@ -16,11 +20,7 @@ pub(super) const LARGEST: u64 = (64 << 10) - 1;
 /// The version of the format that this program writes, of zip and manifest together. It reads the ones before it too.
 pub const FORMAT_VERSION: i64 = 2;
 
-const FOOTER: usize = 20;
-const CRC: usize = 8;
 const FIRST_FORMAT_VERSION: i64 = 1;
-const FILE_VERSION: i32 = 1;
-const CRC64: crc::Crc<u64> = crc::Crc::<u64>::new(&crc::CRC_64_WE);
 const UNIX_EPOCH_TICKS: i64 = 621_355_968_000_000_000;
 const LAST_TICK: i64 = 3_155_378_975_999_999_999;
 
@@ -224,59 +224,10 @@ fn pair(first: i64, second: i64) -> [u8; 16] {
     both
 }
 
-/// The properties, their CRC, the footer that says where they are, and the footer's CRC.
-fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
-    let len = bytes.len() as u64;
-    bytes.extend(CRC64.checksum(&bytes).to_le_bytes());
-    let footer = bytes.len();
-    bytes.extend(0_i64.to_le_bytes());
-    bytes.extend(len.to_le_bytes());
-    bytes.extend(FILE_VERSION.to_le_bytes());
-    bytes.extend(CRC64.checksum(&bytes[footer..]).to_le_bytes());
-    bytes
-}
-
 /// Reads a file's bytes.
 pub fn decode(bytes: &[u8]) -> Result<Metadata, MetadataError> {
     let found = Found::read(unseal(bytes)?)?;
     Ok(Metadata { point: point(&found)?, content: content(&found)? })
-}
-
-/// The bytes of the properties, once both CRCs hold.
-fn unseal(bytes: &[u8]) -> Result<&[u8], MetadataError> {
-    let damaged = MetadataError::Damaged;
-    let (rest, footer_crc) = split_end(bytes, CRC).ok_or(damaged("it is too short"))?;
-    let (body, footer) = split_end(rest, FOOTER).ok_or(damaged("it is too short"))?;
-    if CRC64.checksum(footer).to_le_bytes() != footer_crc {
-        return Err(damaged("the checksum of its footer is wrong"));
-    }
-    let mut input = Input::new(footer);
-    let fields = (|| Ok((input.array()?, input.array()?, input.array()?)))();
-    let (offset, len, version) = fields.map_err(|source| MetadataError::Property { property: "footer", source })?;
-    match i32::from_le_bytes(version) {
-        FILE_VERSION => {}
-        version => {
-            let known = FILE_VERSION.into();
-            return Err(MetadataError::Newer { what: "metadata", known, version: version.into() });
-        }
-    }
-    let outside = damaged("its footer points outside the file");
-    let properties = part(body, u64::from_le_bytes(offset), u64::from_le_bytes(len)).ok_or(outside)?;
-    let (properties, crc) = split_end(properties, CRC).ok_or(damaged("it is too short"))?;
-    if CRC64.checksum(properties).to_le_bytes() != crc {
-        return Err(damaged("the checksum of its properties is wrong"));
-    }
-    Ok(properties)
-}
-
-fn split_end(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
-    bytes.len().checked_sub(len).map(|at| bytes.split_at(at))
-}
-
-/// `len` bytes from `offset` and the CRC that follows them.
-fn part(body: &[u8], offset: u64, len: u64) -> Option<&[u8]> {
-    let end = offset.checked_add(len)?.checked_add(CRC as u64)?;
-    body.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?)
 }
 
 /// The properties whose names we know, as they stand in the file.

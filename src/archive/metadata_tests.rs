@@ -1,7 +1,10 @@
 use chrono::{DateTime, TimeZone, Utc};
 use uuid::{Uuid, uuid};
 
-use super::{CRC64, Content, Metadata, MetadataError, decode, encode};
+use super::{
+    Content, Metadata, MetadataError, decode, encode,
+    envelope::{CRC, CRC64, FOOTER},
+};
 use crate::domain::{BackupPoint, Epoch, KeyRange, Location, Parent, PartitionKind, PolicyName};
 
 fn full() -> Metadata {
@@ -220,7 +223,7 @@ fn versions_to_come_are_refused_by_their_number() {
 fn the_policy_is_one_property_more_and_the_rest_is_as_without_it() {
     let without = encode(&ours());
     let with = encode(&for_policy("Daily"));
-    let properties = without.len() - super::CRC - super::FOOTER - super::CRC;
+    let properties = without.len() - CRC - FOOTER - CRC;
     assert_eq!(with[..properties], without[..properties]);
     assert!(with[properties..].starts_with(b"\x13FabricBackup.Policy\x05Daily"));
     assert_eq!(decode(&with).unwrap().policy(), Some(&PolicyName::parse("Daily").unwrap()));
