@@ -57,6 +57,8 @@ def test_a_backup_into_a_share_goes_on_in_the_file_that_is_there(lab):
     assert ended["BackupState"] == "Success", ended
     archive = lab.shares / "resumed" / ended["BackupLocation"].replace("\\", "/")
     assert archive.stat().st_ino == inode and length > BEFORE_THE_CRASH
+    begun = archive.stem.replace(" ", "T").replace(".", ":") + "Z"
+    assert ended["TimeStampUtc"] > begun, "its state is of the time after the crash"
     assert journals(lab) == []
     for tool in ([tools.SEVEN_ZIP, "t"], [tools.BSDTAR, "-tf"]):
         ran = subprocess.run([*tool, archive], capture_output=True, text=True, timeout=300, check=False)
