@@ -159,12 +159,12 @@ fn name(shelf: &Arc<Shelf>, record: Object, filter: &Filter) -> Option<Named> {
 
 /// What the filter wants of what is named, and where that ends, if more come after it.
 fn page(named: &[Named], filter: &Filter) -> (Vec<Named>, Option<Position>) {
-    let mut page = named.to_vec();
+    let mut page = named.iter().collect();
     if filter.latest {
         keep_latest(&mut page);
     }
     let next = keep_page(&mut page, filter);
-    (page, next)
+    (page.into_iter().cloned().collect(), next)
 }
 
 /// A backup that was resumed has a state that is later than its name.
@@ -173,7 +173,7 @@ fn is_late(found: Option<&Found>, filter: &Filter) -> bool {
 }
 
 /// Of each place's, which follow each other, the last.
-fn keep_latest(named: &mut Vec<Named>) {
+fn keep_latest(named: &mut Vec<&Named>) {
     named.reverse();
     named.dedup_by(|a, b| a.place == b.place);
     named.reverse();
@@ -181,7 +181,7 @@ fn keep_latest(named: &mut Vec<Named>) {
 
 /// Keeps one page and tells where it ends, if more come after it. A place whose latest backup was told is done with, also
 /// if a later one has come since.
-fn keep_page(named: &mut Vec<Named>, filter: &Filter) -> Option<Position> {
+fn keep_page(named: &mut Vec<&Named>, filter: &Filter) -> Option<Position> {
     match &filter.after {
         Some(after) if filter.latest => named.retain(|named| named.place > after.place),
         Some(after) => named.retain(|named| named.order() > after.order()),
@@ -189,7 +189,7 @@ fn keep_page(named: &mut Vec<Named>, filter: &Filter) -> Option<Position> {
     }
     let page = filter.limit.filter(|limit| *limit < named.len())?;
     named.truncate(page);
-    named.last().map(Named::position)
+    named.last().map(|named| named.position())
 }
 
 /// Reads one record, unless that was done before; none if it was deleted since it was listed.
