@@ -1,6 +1,7 @@
 //! What surrounds every request: its id, the reading of its path, panics, and what has no route.
 
 use std::{
+    any::Any,
     convert::Infallible,
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -9,6 +10,7 @@ use std::{
 
 use axum::{
     Router,
+    body::{Body, HttpBody},
     extract::Request,
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
@@ -69,7 +71,10 @@ impl Edge {
         let routed = async { self.routes.call(paths::normalised(request)).await };
         let answered = AssertUnwindSafe(routed).catch_unwind();
         let answered = answered.instrument(debug_span!("request", %id, %method, path = uri.path())).await;
-        let mut response = answered.map_or_else(|_| panicked(), |Ok(response)| in_shape(response));
+        let mut response = match answered {
+            Ok(Ok(response)) => in_shape(&method, response),
+            Err(panic) => made_here(&method, ApiError::internal(panicked(&*panic))),
+        };
         if let Some(Cause(cause)) = response.extensions().get() {
             tracing::error!(%id, %method, path = uri.path(), error = words(&**cause), "a request failed");
         }
@@ -91,14 +96,25 @@ fn written(id: Uuid) -> Option<HeaderValue> {
 }
 
 /// Errors of the libraries below are plain text; ours never are.
-fn in_shape(response: Response) -> Response {
+fn in_shape(method: &Method, response: Response) -> Response {
     let status = response.status();
     let json = response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");
     if json || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let code = if status.is_server_error() { FabricErrorCodes::EFail } else { FabricErrorCodes::EInvalidarg };
-    ApiError::new(status, code, status.canonical_reason().unwrap_or_default()).into_response()
+    made_here(method, ApiError::new(status, code, status.canonical_reason().unwrap_or_default()))
+}
+
+/// An answer that no route has made. As those of routes it has no body for HEAD, but says how long that would be.
+fn made_here(method: &Method, error: ApiError) -> Response {
+    let mut response = error.into_response();
+    if method == Method::HEAD {
+        let len = response.body().size_hint().exact().map(HeaderValue::from);
+        response.headers_mut().extend(len.map(|len| (header::CONTENT_LENGTH, len)));
+        *response.body_mut() = Body::empty();
+    }
+    response
 }
 
 async fn no_route(uri: Uri) -> ApiError {
@@ -116,7 +132,8 @@ async fn wrong_method(method: Method) -> Response {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, FabricErrorCodes::EInvalidarg, message).into_response()
 }
 
-/// The hook that `app` sets has logged where; the request is told of under its id.
-fn panicked() -> Response {
-    ApiError::internal("it panicked; the log says where").into_response()
+/// What a panic says; the hook that `app` sets has logged the place.
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("it panicked: {}", said.unwrap_or("without a word"))
 }

@@ -49,7 +49,7 @@ pub(super) fn check_version(version: &str, oldest: f64) -> Result<(), ApiError> 
 
 #[cfg(test)]
 mod tests {
-    use super::{check_version, read};
+    use super::{check_version, common, read};
     use crate::api::operations::{CommonQuery, GetServiceBackupListQuery};
 
     #[test]
@@ -63,6 +63,22 @@ mod tests {
         assert!(check_version("6.0", 6.0).is_ok());
         let refused = check_version("5.9", 6.0).unwrap_err();
         assert_eq!(refused.message(), "api-version: \"5.9\" is not a number from 6.0 up.");
+    }
+
+    #[test]
+    fn what_one_query_said_says_nothing_about_another() {
+        for (query, said) in [
+            ("api-version=6.4", Some(("6.4", 60))),
+            ("api-version=5.0", Some(("5.0", 60))),
+            ("api-version=6.4&timeout=0", None),
+            ("api-version=6.4&timeout=7", Some(("6.4", 7))),
+            ("", None),
+            ("api-version=6.4", Some(("6.4", 60))),
+            ("api-version=6.4", Some(("6.4", 60))),
+        ] {
+            let read = common(query).ok();
+            assert_eq!(read.as_ref().map(|common| (&*common.api_version, common.timeout)), said, "{query}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl<S> Server<S> {
         common: &CommonQuery,
         answer: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
-        // Nobody asks for the time before there is something to wait for.
+        // The clock is read only if the answer is not there at once.
         let late = async { self.clock.sleep_until(self.clock.now() + TimeDelta::seconds(common.timeout)).await };
         tokio::select! {
             biased;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     http::{Request, Response, StatusCode},
 };
 use chrono::{DateTime, TimeDelta};
@@ -310,16 +310,31 @@ impl Write for Log {
 
 #[tokio::test]
 async fn a_failure_inside_is_logged_once_with_its_causes_under_the_request_id() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
-    let response = ask("GET", &format!("/Partitions/{PARTITION}/$/GetRestoreProgress?api-version=6.4")).await;
-    let id = response.headers()["X-ServiceFabricRequestId"].to_str().unwrap().to_owned();
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let [line] = log.lines().collect::<Vec<_>>()[..] else { panic!("not one line: {log}") };
-    for part in ["ERROR", &id, "s3cret", "GetRestoreProgress"] {
-        assert!(line.contains(part), "no {part} in {line}");
+    for (method, operation, query) in [("GET", "GetRestoreProgress", ""), ("POST", "Backup", "&BackupTimeout=13")] {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        let response = ask(method, &format!("/Partitions/{PARTITION}/$/{operation}?api-version=6.4{query}")).await;
+        let id = response.headers()["X-ServiceFabricRequestId"].to_str().unwrap().to_owned();
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let [line] = log.lines().collect::<Vec<_>>()[..] else { panic!("not one line: {log}") };
+        for part in ["ERROR", &id, "s3cret", method, operation] {
+            assert!(line.contains(part), "no {part} in {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_body_whoever_made_it() {
+    let path = format!("/Partitions/{PARTITION}/$/GetBackupProgress?api-version=6.4");
+    for (path, status) in [(&*path, 200), ("/nothing", 404), ("/swagger-ui/nothing", 404), ("/healthz", 200)] {
+        let response = ask("HEAD", path).await;
+        assert_eq!(response.status(), status, "{path}");
+        let said: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+        let whole = to_bytes(ask("GET", path).await.into_body(), usize::MAX).await.unwrap();
+        assert_eq!((said, whole.is_empty()), (whole.len(), false), "{path}");
+        assert_eq!(to_bytes(response.into_body(), usize::MAX).await.unwrap(), "", "{path}");
     }
 }
 
