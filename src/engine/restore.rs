@@ -37,16 +37,17 @@ impl Engine {
     pub(super) async fn run_restore(&self, hosted: &Hosted, job: &RestoreJob, turn: &Turn) -> Result<(), LedgerError> {
         let run = Run::of(hosted.partition.id, job);
         let (busy, mut idle) = mpsc::channel(1);
-        let event = match self.restore(run, hosted, job, turn, busy).await {
-            Ok(()) => return Ok(()),
-            Err(End::Ledger(error)) => return Err(error),
-            Err(End::Failed(failure) | End::Changed(failure) | End::Lost(failure)) => Some(Event::Fail(failure)),
-            Err(End::Expired(_)) => Some(Event::Expire(expired(job))),
-            Err(End::Withdrawn) => None,
-        };
+        let Err(end) = self.restore(run, hosted, job, turn, busy).await else { return Ok(()) };
+        // Also before the ledger's error goes up: who tries again at once must not meet what is left of this attempt.
         if time::timeout(CLEAR, idle.recv()).await.is_err() {
             tracing::warn!(partition = %run.partition, job = %run.job, "the staging tree is still being deleted");
         }
+        let event = match end {
+            End::Ledger(error) => return Err(error),
+            End::Failed(failure) | End::Changed(failure) | End::Lost(failure) => Some(Event::Fail(failure)),
+            End::Expired(_) => Some(Event::Expire(expired(job))),
+            End::Withdrawn => None,
+        };
         self.end_restore(run, event).await
     }
 

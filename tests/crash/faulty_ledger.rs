@@ -68,7 +68,8 @@ async fn story(failing_at: usize) -> usize {
     app.ask_restore(&point).await;
     failures += ledger.work(&app).await;
     app.check_restore(&second, &first).await;
-    assert!(matches!(app.restore().await.unwrap().state, State::Succeeded(_)));
+    let state = app.restore().await.unwrap().state;
+    assert!(matches!(state, State::Succeeded(_)), "{state:?}");
     assert_eq!(failures, usize::from(failing_at > 0), "the ledger was to fail at moment {failing_at}");
     ledger.moments.load(Ordering::SeqCst)
 }
