@@ -26,6 +26,9 @@ use crate::domain::{BackupPoint, Failure, Location, PolicyName, StorageSpec, Wan
 
 /// A backup of one partition.
 pub type BackupJob = Job<BackupTask, BackupPoint>;
+
+/// What is told of a backup: of its task only what it left out, and so no credentials.
+pub type ToldBackup = Job<Vec<String>, BackupPoint>;
 /// A restore of one partition.
 pub type RestoreJob = Job<RestoreTask, Restored>;
 
@@ -205,6 +208,15 @@ impl<T, O> Job<T, O> {
     pub fn new(id: Uuid, requested: DateTime<Utc>, deadline: DateTime<Utc>, task: T) -> Self {
         let (state, cancelled, started, measured) = (State::Accepted, false, None, None);
         Self { id, requested, deadline, task, state, cancelled, started, measured }
+    }
+
+    /// The same job with another task.
+    pub fn with<U>(&self, task: U) -> Job<U, O>
+    where
+        O: Clone,
+    {
+        let Self { id, requested, deadline, cancelled, started, measured, .. } = *self;
+        Job { id, requested, deadline, task, state: self.state.clone(), cancelled, started, measured }
     }
 
     /// Moves the job on, or leaves it as it was.

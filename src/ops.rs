@@ -44,7 +44,7 @@ pub use watch::Stream;
 // What answers are made of.
 pub use crate::{
     archive::{Found, Scope},
-    job::{BackupJob, Checked, Depth, Finding, Measured, Progress, RestoreJob, Stage, State, VerifyJob},
+    job::{Checked, Depth, Finding, Measured, Progress, RestoreJob, Stage, State, ToldBackup, VerifyJob},
     policy::{Action, Configuration, Hold},
     retention::{RetentionError, Verdict},
 };

@@ -22,11 +22,11 @@ use self::progress::Moved;
 use super::wire;
 use crate::{
     domain::{BackupPoint, Epoch, Failure, FailureCode, PartitionId, PartitionKind, words},
-    ops::{BackupJob, Found, Item, Paged, RestoreJob, RestoreProgress, State},
+    ops::{Found, Item, Paged, RestoreJob, RestoreProgress, State, ToldBackup},
 };
 
 /// The progress of the latest backup. Until it is done its fields have the published placeholders.
-pub(super) fn backup_progress(job: BackupJob, now: DateTime<Utc>) -> wire::BackupProgressInfo {
+pub(super) fn backup_progress(job: ToldBackup, now: DateTime<Utc>) -> wire::BackupProgressInfo {
     let moved = Moved::of(&job.progress(now));
     let state = match &job.state {
         State::Accepted => wire::BackupState::Accepted,
@@ -46,7 +46,7 @@ pub(super) fn backup_progress(job: BackupJob, now: DateTime<Utc>) -> wire::Backu
         backup_id: Some(done.as_ref().map_or(Uuid::nil(), |point| point.id)),
         epoch_of_last_backup_record: done.as_ref().map(|point| epoch(point.epoch)),
         lsn_of_last_backup_record: Some(done.as_ref().map_or(0, |point| point.lsn)),
-        notes: done.is_some().then_some(job.task.notes).filter(|notes| !notes.is_empty()),
+        notes: done.is_some().then_some(job.task).filter(|notes| !notes.is_empty()),
         backup_location: done.map(|point| point.location.0),
         failure_error: why.map(failure),
         bytes_total: moved.bytes_total,

@@ -2,7 +2,7 @@ use super::{Error, Ops, once, storage::Owner};
 use crate::{
     chain::{self, Conditions},
     domain::{PartitionId, StorageSpec, Wanted, WhyFull},
-    job::{BackupJob, BackupTask},
+    job::{BackupJob, BackupTask, ToldBackup},
     ledger::PartitionRecord,
 };
 
@@ -48,9 +48,11 @@ impl Ops {
     }
 
     /// The latest backup that was asked for; none if there never was one.
-    pub async fn backup_progress(&self, id: PartitionId) -> Result<Option<BackupJob>, Error> {
+    pub async fn backup_progress(&self, id: PartitionId) -> Result<Option<ToldBackup>, Error> {
         self.hosted(id)?;
-        let job = self.ledger.peek(id).await?.and_then(|record| record.backup.clone());
+        let record = self.ledger.peek(id).await?;
+        let job = record.as_ref().and_then(|record| record.backup.as_ref());
+        let job = job.map(|job| job.with(job.task.notes.clone()));
         Ok(job.map(|job| self.metered(job)))
     }
 }

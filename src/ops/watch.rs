@@ -14,7 +14,7 @@ use tokio::{sync::watch, time, time::Instant};
 use super::{Error, Ops, RestoreProgress};
 use crate::{
     domain::PartitionId,
-    job::{BackupJob, Job, VerifyJob},
+    job::{Job, ToldBackup, VerifyJob},
 };
 
 /// Whose numbers move is told of it so often at most.
@@ -40,7 +40,7 @@ type Question<T> = fn(Ops, PartitionId) -> BoxFuture<'static, Result<T, Error>>;
 
 impl Ops {
     /// The progress of the latest backup that was asked for, at once and whenever it changes, until no backup runs.
-    pub fn watch_backup(&self, id: PartitionId) -> Result<Stream<Option<BackupJob>>, Error> {
+    pub fn watch_backup(&self, id: PartitionId) -> Result<Stream<Option<ToldBackup>>, Error> {
         self.watch(id, |ops, id| async move { ops.backup_progress(id).await }.boxed())
     }
 

@@ -15,7 +15,7 @@ use fabric_backup::{
         StorageSpec,
     },
     engine::{Engine, Hosted},
-    job::{BackupJob, BackupTask, RestoreJob, State},
+    job::{BackupJob, BackupTask, RestoreJob, State, ToldBackup},
     ledger::{KeyValue, Ledger},
     ops::{BackupRequest, Inventory, Item, Ops, Query, RestoreRequest, Target},
     reconcile::{Reconciler, Rules},
@@ -161,7 +161,7 @@ impl App {
         self.ops.restore_partition(ID, request, MINUTES, None).await.unwrap();
     }
 
-    pub(crate) async fn backup(&self) -> Option<BackupJob> {
+    pub(crate) async fn backup(&self) -> Option<ToldBackup> {
         self.ops.backup_progress(ID).await.unwrap()
     }
 

@@ -11,7 +11,7 @@ use std::{
 use chrono::DateTime;
 use fabric_backup::{
     domain::{BackupPoint, FailureCode},
-    job::{BackupJob, State},
+    job::{State, ToldBackup},
     ledger::Embedded,
     storage::{ErrorKind, faulty::Verdict},
 };
@@ -57,14 +57,14 @@ fn open(node: &Node, life: usize, script: Arc<Script>) -> App {
     App::open(node, life, DateTime::UNIX_EPOCH, Embedded::in_memory().unwrap(), script)
 }
 
-async fn back_up(app: &App) -> BackupJob {
+async fn back_up(app: &App) -> ToldBackup {
     app.ask_backup().await;
     app.work_until_idle().await;
     app.backup().await.unwrap()
 }
 
 /// A backup while the store fails. Answers the store's moments; insists that each fault happened.
-async fn backup_with(faults: &Faults, check: impl AsyncFn(&App, &BackupJob)) -> Vec<String> {
+async fn backup_with(faults: &Faults, check: impl AsyncFn(&App, &ToldBackup)) -> Vec<String> {
     let root = directory();
     let node = Node::new(root.path());
     let script = failing(faults);
@@ -76,7 +76,7 @@ async fn backup_with(faults: &Faults, check: impl AsyncFn(&App, &BackupJob)) -> 
 }
 
 /// The job has an end, and one without a backup says which store or which name in it was the reason.
-fn check_words(job: &BackupJob, node: &Node) {
+fn check_words(job: &ToldBackup, node: &Node) {
     let place = [node.share().to_str().unwrap().to_owned(), "\\1970-01-01 00.00.00.zip".to_owned()];
     match &job.state {
         State::Succeeded(_) => {}
@@ -88,7 +88,7 @@ fn check_words(job: &BackupJob, node: &Node) {
 }
 
 /// What is seen in the store by somebody who has only the store.
-async fn check_store(app: &App, job: &BackupJob) {
+async fn check_store(app: &App, job: &ToldBackup) {
     let listed: Vec<BackupPoint> = app.listed().await.into_iter().map(|(point, _)| point).collect();
     match &job.state {
         State::Succeeded(point) => assert_eq!(listed, std::slice::from_ref(point)),
@@ -106,7 +106,7 @@ async fn a_store_that_fails_once_anywhere_ends_the_backup_with_words_and_leaves_
                 continue;
             }
             let faults = vec![(at, kind)];
-            let check = async |app: &App, job: &BackupJob| {
+            let check = async |app: &App, job: &ToldBackup| {
                 println!("{faults:?}: {:?}", job.state);
                 check_words(job, &app.node);
                 check_store(app, job).await;
@@ -128,7 +128,7 @@ async fn a_store_that_fails_twice_around_the_commit_never_lists_what_it_cannot_b
             for second in first + 1..=count {
                 for then in [ErrorKind::NotFound, ErrorKind::Unreachable] {
                     let faults = vec![(first, kind), (second, then)];
-                    let check = async |app: &App, job: &BackupJob| {
+                    let check = async |app: &App, job: &ToldBackup| {
                         println!("{faults:?}: {:?}", job.state);
                         check_words(job, &app.node);
                         let listed = app.listed().await;
@@ -145,7 +145,7 @@ async fn a_store_that_fails_twice_around_the_commit_never_lists_what_it_cannot_b
 async fn a_commit_whose_answer_is_lost_is_recognised_as_done() {
     let whole = backup_with(&vec![], check_store).await;
     let after = whole.iter().position(|name| name == "After PutNew bkmetadata").unwrap() + 1;
-    let check = async |app: &App, job: &BackupJob| {
+    let check = async |app: &App, job: &ToldBackup| {
         assert!(matches!(job.state, State::Succeeded(_)), "{:?}", job.state);
         check_store(app, job).await;
     };
@@ -157,7 +157,7 @@ async fn restore_with(fault: Option<(usize, ErrorKind)>) -> usize {
     let root = directory();
     let node = Node::new(root.path());
     let first = tree::read(&node.state());
-    let BackupJob { state: State::Succeeded(taken), .. } = back_up(&open(&node, 0, Script::silent())).await else {
+    let ToldBackup { state: State::Succeeded(taken), .. } = back_up(&open(&node, 0, Script::silent())).await else {
         panic!("no backup")
     };
     tree::write_second(&node.state());
