@@ -97,7 +97,8 @@ impl Storage {
         self.backend.description()
     }
 
-    /// Why a call is tried again at the moment, if one is: whoever drops it can say what was waited for.
+    /// Why a call is tried again at the moment, if one is: ask before dropping it, to say what was waited for. Only Azure
+    /// says so.
     pub fn waits(&self) -> Option<StorageError> {
         self.backend.waits()
     }

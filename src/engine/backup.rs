@@ -72,8 +72,10 @@ impl Engine {
     async fn at_work(&self, run: Run, hosted: &Hosted, job: &BackupJob, storage: &Storage) -> Result<(), End> {
         let again = self.within(run, self.take_up(hosted, job, storage)).await?;
         self.start(run).await?;
-        let staged = self.within(run, Box::pin(self.attempts(hosted, job, storage, again))).await;
-        let staged = staged.map_err(|end| with_what_was_waited_for(end, storage))?;
+        // A storage that does not answer is tried again until the deadline; then it is the reason.
+        let waits = || storage.waits().map(|error| words(&error));
+        let attempts = Box::pin(self.attempts(hosted, job, storage, again));
+        let staged = self.within_or_tell(run, waits, attempts).await?;
         self.step_backup(run, Event::Commit).await?;
         let point = self.settled(run, self.commit(job, storage, staged)).await?;
         tracing::info!(partition = %run.partition, job = %job.id, location = %point.location, "backed up");
@@ -356,14 +358,6 @@ fn point(
 fn notes(snapshot: &Snapshot) -> Vec<String> {
     let skipped = snapshot.skipped();
     if skipped.count == 0 { Vec::new() } else { vec![skipped.to_string()] }
-}
-
-/// A storage that does not answer is tried again until the deadline; then it is the reason.
-fn with_what_was_waited_for(end: End, storage: &Storage) -> End {
-    match end {
-        End::Expired(None) => End::Expired(storage.waits().map(|error| words(&error))),
-        end => end,
-    }
 }
 
 fn expired(job: &BackupJob, waited: Option<&str>) -> Failure {

@@ -2,7 +2,7 @@
 //!
 //! A job is cancelled in the ledger and nowhere else; here it is looked for after every write, while work goes on.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, pin::pin, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::{sync::watch, time};
@@ -38,10 +38,21 @@ impl Engine {
     /// Waits for `work`, but not past the deadline, nor once nobody wants it: then it is dropped, which ends it at its
     /// next step.
     pub(super) async fn within<R>(&self, run: Run, work: impl Future<Output = Result<R, End>>) -> Result<R, End> {
+        self.within_or_tell(run, || None, work).await
+    }
+
+    /// The same; at the deadline it tells what the work `waits` for, who is asked while the work still waits.
+    pub(super) async fn within_or_tell<R>(
+        &self,
+        run: Run,
+        waits: impl Fn() -> Option<String>,
+        work: impl Future<Output = Result<R, End>>,
+    ) -> Result<R, End> {
+        let mut work = pin!(self.unless_withdrawn(run, work));
         tokio::select! {
             biased;
-            () = self.clock.sleep_until(run.deadline) => Err(End::Expired(None)),
-            result = self.unless_withdrawn(run, work) => result,
+            () = self.clock.sleep_until(run.deadline) => Err(End::Expired(waits())),
+            result = &mut work => result,
         }
     }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::{runtime::Builder, sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
-use super::{Engine, HUNG, Hosted};
+use super::{Engine, HUNG, Hosted, bounds::Run, end::End, slots::LONG};
 use crate::{
     archive::Catalog,
     clock::{Clock, ManualClock},
@@ -263,6 +263,9 @@ fn a_backup_that_can_only_wait_for_its_store_is_in_the_way_of_no_other_and_says_
         let engine = node.engine.clone();
         let first = tokio::spawn(async move { engine.work(ONE).await });
         away.hung.acquire().await.unwrap().forget();
+        tokio::time::pause();
+        tokio::time::advance(LONG * 2).await;
+        tokio::time::resume();
         node.ask_backup(TWO).await;
         timeout(HUNG, node.engine.work(TWO)).await.expect("it waits for the slot").unwrap();
         assert!(matches!(node.backup(TWO).await, State::Succeeded(_)));
@@ -271,6 +274,22 @@ fn a_backup_that_can_only_wait_for_its_store_is_in_the_way_of_no_other_and_says_
         first.await.unwrap().unwrap();
         timed_out(node.backup(ONE).await, "the store was waited for");
     });
+}
+
+#[test]
+fn what_work_waits_for_at_its_deadline_is_asked_before_the_work_is_dropped() {
+    let node = Node::new(go(), 1, 1);
+    let held = Arc::new(());
+    let mine = held.clone();
+    let work = async move {
+        std::future::pending::<()>().await;
+        drop(mine);
+        Ok::<(), End>(())
+    };
+    let waits = || (Arc::strong_count(&held) == 2).then(|| "away".to_owned());
+    let run_of = Run { partition: ONE, job: Uuid::nil(), deadline: node.clock.now() };
+    let end = run(node.engine.within_or_tell(run_of, waits, work));
+    assert!(matches!(end, Err(End::Expired(Some(why))) if why == "away"));
 }
 
 #[test]

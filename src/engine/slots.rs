@@ -1,17 +1,21 @@
 //! How many backups are at work at once, and what becomes of a slot whose backup can only wait for its store.
 //!
-//! It is lent to others until the store answers. Of those that lend there are never more than there are slots, so that no
-//! more than twice as many are under way, with what they hold in memory.
+//! It is lent to others, and once the store answers its backup goes on uncounted until a slot is free again. Of those that
+//! lend there are never more than there are slots, so that no more than twice as many are under way, with what they hold
+//! in memory.
 
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time,
+    time::{self, Instant},
 };
 
-/// So often is looked whether a store is waited for. The network's business, so not the product's clock.
+/// The time from one look at a store to the next. The network's business, so not the product's clock.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Who waits at every look for so long lends: one request that is lost or turned away soon passes.
+pub(super) const LONG: Duration = Duration::from_secs(15);
 
 /// The slots of the backups. Cheap to clone.
 #[derive(Clone)]
@@ -42,13 +46,24 @@ impl Slots {
 
     async fn lend(&self, mut slot: OwnedSemaphorePermit, waits: impl Fn() -> bool) -> Infallible {
         loop {
-            until(&waits).await;
-            let lent = one_of(&self.lendable).await;
-            drop(slot);
-            until(|| !waits()).await;
-            slot = one_of(&self.free).await;
-            drop(lent);
+            for_long(&waits).await;
+            if let Some(lent) = self.leave(&waits).await {
+                drop(slot);
+                until(|| !waits()).await;
+                slot = one_of(&self.free).await;
+                drop(lent);
+            }
         }
+    }
+
+    /// The leave to lend; none if the store is well before it is given.
+    async fn leave(&self, waits: impl Fn() -> bool) -> Option<OwnedSemaphorePermit> {
+        let leave = tokio::select! {
+            biased;
+            () = until(|| !waits()) => None,
+            leave = one_of(&self.lendable) => Some(leave),
+        };
+        leave.filter(|_| waits())
     }
 }
 
@@ -57,6 +72,16 @@ async fn one_of(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     match Arc::clone(semaphore).acquire_owned().await {
         Ok(permit) => permit,
         Err(_closed) => pending().await,
+    }
+}
+
+async fn for_long(so: impl Fn() -> bool) {
+    let mut since = Instant::now();
+    while since.elapsed() < LONG {
+        time::sleep(LOOK).await;
+        if !so() {
+            since = Instant::now();
+        }
     }
 }
 
@@ -74,11 +99,12 @@ mod tests {
             Arc,
             atomic::{AtomicBool, Ordering},
         },
+        time::Duration,
     };
 
     use tokio::task::JoinHandle;
 
-    use super::{LOOK, Slots, one_of};
+    use super::{LONG, LOOK, Slots, one_of};
 
     /// Somebody who never ends and waits for a store while the flag says so.
     async fn start(slots: &Slots) -> (Arc<AtomicBool>, JoinHandle<()>) {
@@ -88,8 +114,9 @@ mod tests {
         (flag, tokio::spawn(work))
     }
 
+    /// How many are free once every flag has been as it is for long.
     async fn free(slots: &Slots) -> usize {
-        tokio::time::sleep(LOOK * 2).await;
+        tokio::time::sleep(LONG + LOOK * 2).await;
         slots.free.available_permits()
     }
 
@@ -106,6 +133,47 @@ mod tests {
         }
         job.abort();
         assert_eq!(free(&slots).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_soon_well_again_costs_its_backup_no_slot() {
+        let slots = Slots::new(1);
+        let (waits, _job) = start(&slots).await;
+        for _ in 0..3 {
+            waits.store(true, Ordering::SeqCst);
+            tokio::time::sleep(LONG.mul_f32(0.9)).await;
+            assert_eq!(slots.free.available_permits(), 0);
+            waits.store(false, Ordering::SeqCst);
+            tokio::time::sleep(LOOK * 2).await;
+        }
+        assert_eq!(slots.free.available_permits(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_lend_when_the_store_is_well_keeps_the_slot() {
+        for after in [Duration::ZERO, LOOK * 2] {
+            let slots = Slots::new(1);
+            let (first, lends) = start(&slots).await;
+            first.store(true, Ordering::SeqCst);
+            assert_eq!(free(&slots).await, 1);
+            let (second, _job) = start(&slots).await;
+            second.store(true, Ordering::SeqCst);
+            assert_eq!(free(&slots).await, 0, "one lends already");
+            // Between two looks.
+            tokio::time::sleep(LOOK / 2).await;
+            second.store(false, Ordering::SeqCst);
+            tokio::time::sleep(after).await;
+            let semaphore = slots.free.clone();
+            let third = tokio::spawn(async move { drop(one_of(&semaphore).await) });
+            lends.abort();
+            tokio::time::sleep(LOOK * 2).await;
+            assert!(!third.is_finished(), "{after:?}");
+            assert_eq!(slots.lendable.available_permits(), 1, "it is given back");
+            second.store(true, Ordering::SeqCst);
+            tokio::time::sleep(LONG.mul_f32(0.9)).await;
+            assert!(!third.is_finished(), "it began anew");
+            assert_eq!(free(&slots).await, 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@
 
 use std::{
     future::Future,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -29,14 +29,25 @@ pub(super) struct Patience {
     pub(super) whole: Option<Duration>,
 }
 
-/// What a service is waited for at the moment: the trouble that came last, unless a request was answered since.
+/// What a service is waited for at the moment: the trouble that came last, unless a request was answered since or none is
+/// left that is to be sent again.
 #[derive(Debug, Default)]
-pub(super) struct Waits(Mutex<Option<(String, Trouble)>>);
+pub(super) struct Waits(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    last: Option<(String, Trouble)>,
+    /// How many requests had trouble and are not over.
+    troubled: usize,
+}
+
+/// A request that had trouble; dropped once it is over, however it ends.
+struct Troubled<'a>(&'a Waits);
 
 impl Waits {
     /// The name that the request is about, and why it is sent again.
     pub(super) fn last(&self) -> Option<(String, Trouble)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known().last.clone()
     }
 
     /// The same as the function, and tells meanwhile what is waited for.
@@ -53,29 +64,47 @@ impl Waits {
         let deadline = patience.whole.map(|whole| Instant::now() + whole);
         let longest = if deadline.is_some() { LONGEST_PAUSE } else { LONGEST_PAUSE_OF_ALL };
         let mut pause = FIRST_PAUSE;
+        let mut troubled = None;
         loop {
             let until = Instant::now() + patience.attempt;
             let trouble = match timeout_at(deadline.map_or(until, |deadline| deadline.min(until)), send()).await {
                 Ok(Err(passing)) if passing.may_pass() => passing,
                 Ok(answer) => {
-                    self.note(None);
+                    self.known().last = None;
                     return answer;
                 }
                 Err(_) => Trouble::silence(patience.whole.unwrap_or(patience.attempt).min(patience.attempt)),
             };
-            self.note(Some((about, &trouble)));
             let again = Instant::now() + drawn(clock, pause).max(trouble.retry_after().unwrap_or_default());
             if deadline.is_some_and(|deadline| again > deadline) {
                 return Err(trouble);
             }
+            troubled.get_or_insert_with(|| Troubled::of(self));
+            self.known().last = Some((about.to_owned(), trouble));
             sleep_until(again).await;
             pause = longest.min(pause * 2);
         }
     }
 
-    fn note(&self, trouble: Option<(&str, &Trouble)>) {
-        let noted = trouble.map(|(about, trouble)| (about.to_owned(), trouble.clone()));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = noted;
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> Troubled<'a> {
+    fn of(waits: &'a Waits) -> Self {
+        waits.known().troubled += 1;
+        Self(waits)
+    }
+}
+
+impl Drop for Troubled<'_> {
+    fn drop(&mut self) {
+        let mut known = self.0.known();
+        known.troubled -= 1;
+        if known.troubled == 0 {
+            known.last = None;
+        }
     }
 }
 
@@ -173,6 +202,28 @@ mod tests {
         waits.patiently(&Clock::system(), patience, "a.zip", next).await.unwrap();
         assert!(started.elapsed() < WHOLE * 60 + LONGEST_PAUSE_OF_ALL);
         assert!(sent.get() > 240 && sent.get() < 500, "{}", sent.get());
+        assert!(waits.last().is_none());
+    }
+
+    /// Loses its requests until the patience is over.
+    async fn lose(waits: &Waits, whole: Duration) {
+        let lost = || async { Err::<(), _>(Trouble::Lost { detail: "refused".to_owned() }) };
+        let patience = Patience { whole: Some(whole), ..PATIENCE };
+        waits.patiently(&Clock::system(), patience, "a.zip", lost).await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_waited_for_by_who_gave_up_or_was_dropped() {
+        let waits = Waits::default();
+        lose(&waits, WHOLE).await;
+        assert!(waits.last().is_none(), "it gave up");
+        {
+            let mut dropped = Box::pin(lose(&waits, WHOLE));
+            tokio::time::timeout(WHOLE / 2, &mut dropped).await.unwrap_err();
+            assert!(waits.last().is_some());
+            lose(&waits, WHOLE / 4).await;
+            assert!(waits.last().is_some(), "one of two is left");
+        }
         assert!(waits.last().is_none());
     }
 
