@@ -10,6 +10,7 @@ use fabric_backup::{
     archive::{BlockHash, BlockSize, Frame, Item, Manifest, ManifestWriter, Packer, Packing, Planner, Step, Stored},
     domain::{Entry, EntryKind, TreePath},
     job::Meter,
+    spool::{Spooled, Spools},
 };
 
 const MIB: usize = 1 << 20;
@@ -53,8 +54,8 @@ fn packing(criterion: &mut Criterion) {
 }
 
 /// Of a state of 1,000 files with 100 blocks each, in frames of 16 blocks.
-fn manifest(hashes: &[u8]) -> Vec<u8> {
-    let mut manifest = ManifestWriter::new(BlockSize::for_state(0), &[]).unwrap();
+fn manifest(hashes: &[u8]) -> Spooled {
+    let mut manifest = ManifestWriter::new(BlockSize::for_state(0), &[], &Spools::in_memory()).unwrap();
     for number in 0..FILES {
         manifest.entry(&file(number, BLOCKS * u64::from(BLOCK)), number + 1).unwrap();
         for block in number * BLOCKS..(number + 1) * BLOCKS {
@@ -77,7 +78,7 @@ fn items(manifest: &Manifest) -> impl Iterator<Item = Item> {
 fn manifests(criterion: &mut Criterion) {
     let hashes = noise(MIB);
     let encoded = manifest(&hashes);
-    let read = || Manifest::read(encoded.clone().into()).unwrap();
+    let read = || Manifest::read(encoded.clone()).unwrap();
     assert_eq!(items(&read()).count() as u64, FILES * (BLOCKS + 1));
     let mut group = criterion.benchmark_group("manifest of 100,000 blocks");
     group.sample_size(20).throughput(Throughput::Elements(FILES * BLOCKS));

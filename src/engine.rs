@@ -36,6 +36,7 @@ use crate::{
     job::{BackupJob, Meters},
     ledger::{Ledger, LedgerError, PartitionRecord},
     source::Source,
+    spool::Spools,
 };
 use bounds::Run;
 use end::End;
@@ -70,6 +71,7 @@ pub struct Engine {
     verifications: Arc<Semaphore>,
     compression_level: i32,
     journals: Option<Journals>,
+    spools: Spools,
 }
 
 /// A partition's jobs take turns, in the order in which they came.
@@ -92,6 +94,7 @@ impl Engine {
             verifications: others(),
             compression_level: COMPRESSION_LEVEL,
             journals: None,
+            spools: Spools::in_memory(),
         }
     }
 
@@ -100,6 +103,12 @@ impl Engine {
     #[must_use]
     pub fn resuming(self, directory: PathBuf, distance: u64) -> Self {
         Self { journals: Some(Journals { directory, distance }), ..self }
+    }
+
+    /// The same, but what grows with the files of a state goes into these spools while a job runs.
+    #[must_use]
+    pub fn spooling(self, spools: Spools) -> Self {
+        Self { spools, ..self }
     }
 
     /// The same, with another level of compression.

@@ -17,4 +17,5 @@ pub mod policy;
 pub mod reconcile;
 pub mod retention;
 pub mod source;
+pub mod spool;
 pub mod storage;

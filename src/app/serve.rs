@@ -27,6 +27,7 @@ use crate::{
     reconcile::Reconciler,
     retention::Keeper,
     source::Source,
+    spool::Spools,
     storage::{Rates, Stores},
 };
 
@@ -61,12 +62,15 @@ pub(super) async fn run(
     let stores = Stores::new(settings.file_share.clone(), clock.clone());
     let catalog = Catalog::new(stores.clone());
     tokio::spawn(change_rates(signal(SignalKind::hangup())?, stores, rates));
-    let journals = settings.journals();
-    DirBuilder::new().recursive(true).mode(0o700).create(&journals)?;
+    let (journals, spools) = (settings.journals(), settings.spools());
+    for directory in [&journals, &spools] {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
     let engine =
         Engine::new(hosted(&settings), catalog.clone(), ledger.clone(), clock.clone(), settings.max_jobs.get())
             .compressing(settings.compression_level)
-            .resuming(journals, SAFE_DISTANCE);
+            .resuming(journals, SAFE_DISTANCE)
+            .spooling(Spools::in_directory(spools));
     let meters = engine.meters();
     let keeper = Keeper::new(catalog.clone(), ledger.clone(), clock.clone());
     let reconciler =

@@ -84,6 +84,11 @@ impl Settings {
         self.data_dir.join("resume")
     }
 
+    /// The directory for what of a running job is too much for memory.
+    pub fn spools(&self) -> PathBuf {
+        self.data_dir.join("spool")
+    }
+
     /// The directory of this node's own file shares.
     pub fn shares(&self) -> PathBuf {
         self.data_dir.join("shares")

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     domain::{BackupPoint, Location, PartitionId, PolicyName, StorageSpec, StoreId},
+    spool::Spools,
     storage::{ProbeError, SpecError, Storage, StorageError, Stores},
 };
 
@@ -197,9 +198,10 @@ impl Catalog {
         scope: &Scope,
         ruled_out: &[Location],
         is_filled: bool,
+        spools: &Spools,
     ) -> Result<Option<Metadata>, CatalogError> {
         let store = self.shelf(self.identity(spec)?, spec, None, is_filled).await?;
-        listing::latest_restorable(&store, &self.cache, scope, ruled_out).await.map_err(CatalogError::or_gone)
+        listing::latest_restorable(&store, &self.cache, scope, ruled_out, spools).await.map_err(CatalogError::or_gone)
     }
 
     /// The data in a scope beside which no commit record lies and whose name has an earlier time than `before`: what a

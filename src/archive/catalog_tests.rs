@@ -11,6 +11,7 @@ use crate::{
     },
     clock::Clock,
     domain::{FailureCode, FileShare, PartitionId, StorageSpec},
+    spool::Spools,
     storage::{
         ErrorKind, StoreSettings, Stores,
         faulty::{Fault, Faults, Moment, Verb, Verdict},
@@ -61,7 +62,7 @@ async fn a_storage_that_is_not_there_yet_has_no_orphans_and_nothing_to_restore_b
     let catalog = Catalog::new(stores(root.path()));
     let spec = spec(root.path(), "missing");
     assert_eq!(catalog.orphans(&spec, &scope(), noon()).await.unwrap(), []);
-    assert_eq!(catalog.latest_restorable(&spec, &scope(), &[], false).await.unwrap(), None);
+    assert_eq!(catalog.latest_restorable(&spec, &scope(), &[], false, &Spools::in_memory()).await.unwrap(), None);
     let error = catalog.list(&spec, &scope(), &Filter::default()).await.unwrap_err();
     assert!(error.is_store_missing(), "{error}");
 }
@@ -124,8 +125,10 @@ async fn a_storage_that_is_not_there_is_empty_only_if_nothing_is_known_to_lie_in
     let stores = |is_filled| [Wanted { spec: spec.clone(), partitions: None, is_filled }];
     let list = async |is_filled| catalog.list_in(&stores(is_filled), &scope(), &Filter::default()).await;
     assert!(list(false).await.unwrap().items.is_empty());
-    let failures =
-        [list(true).await.unwrap_err(), catalog.latest_restorable(&spec, &scope(), &[], true).await.unwrap_err()];
+    let failures = [
+        list(true).await.unwrap_err(),
+        catalog.latest_restorable(&spec, &scope(), &[], true, &Spools::in_memory()).await.unwrap_err(),
+    ];
     for error in failures {
         assert_eq!(error.code(), crate::domain::FailureCode::Unreachable);
         assert!(crate::domain::words(&error).contains("away"), "{error}");

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     domain::{EntryKind, Parent, TreePath},
+    spool::Spools,
     storage::{
         Storage,
         faulty::{Faults, Verb},
@@ -85,7 +86,7 @@ impl Chain {
         let minutes = i64::try_from(self.points.len()).unwrap();
         let mut draft = draft(&place(), noon() + TimeDelta::minutes(minutes));
         if let Some(last) = self.points.last() {
-            let archive = Archive::open(&self.storage, &last.point.location).await.unwrap();
+            let archive = Archive::open(&self.storage, &last.point.location, &Spools::in_memory()).await.unwrap();
             draft.packing = Packing::after(Base::of(&archive));
             draft.point.chain_id = last.point.chain_id;
             draft.point.parent = Some(Parent { id: last.point.id, location: last.point.location.clone() });
@@ -113,14 +114,15 @@ impl Chain {
     }
 
     async fn restore(&self, point: usize) -> Tree {
-        let archive = Archive::open(&self.storage, &self.points[point].point.location).await.unwrap();
+        let archive =
+            Archive::open(&self.storage, &self.points[point].point.location, &Spools::in_memory()).await.unwrap();
         archive.extract(MemorySink::default(), Arc::default()).await.unwrap().tree()
     }
 
     /// How many blocks of the last backup lie in it itself.
     async fn own_blocks(&self) -> usize {
         let location = &self.points.last().unwrap().point.location;
-        let archive = Archive::open(&self.storage, location).await.unwrap();
+        let archive = Archive::open(&self.storage, location, &Spools::in_memory()).await.unwrap();
         let own = |item: &Item| matches!(item, Item::Block { stored, .. } if stored.frame.member == 0);
         archive.manifest().items().unwrap().filter(|item| own(item.as_ref().unwrap())).count()
     }
@@ -214,7 +216,7 @@ async fn new_blocks_of_many_files_share_frames() {
     let mut state = sample();
     state.extend((0..3000).map(|n| (format!("m/{n:04}"), (text(n), 500 + n as u64))));
     let content = chain.add(&state).await;
-    let archive = Archive::open(&chain.storage, &chain.points[1].point.location).await.unwrap();
+    let archive = Archive::open(&chain.storage, &chain.points[1].point.location, &Spools::in_memory()).await.unwrap();
     let own = |item| match item {
         Item::Block { stored, .. } if stored.frame.member == 0 => Some(stored.frame.offset),
         _ => None,

@@ -10,6 +10,7 @@ use crate::{
     },
     domain::{Entry, FailureCode},
     job::Meter,
+    spool::Spools,
     storage::{
         ErrorKind, Storage,
         faulty::{Fault, Faults, Moment, Verb, Verdict},
@@ -23,7 +24,7 @@ async fn backup(tree: Tree) -> (Storage, Metadata) {
 }
 
 async fn open(storage: &Storage, metadata: &Metadata) -> Archive {
-    Archive::open(storage, &metadata.point.location).await.unwrap()
+    Archive::open(storage, &metadata.point.location, &Spools::in_memory()).await.unwrap()
 }
 
 #[tokio::test]
@@ -125,7 +126,10 @@ async fn restore_with_flipped_bit(at: u64) -> Result<MemorySink, ExtractError<st
     let mut zip = storage.get(&key).await.unwrap().to_vec();
     zip[usize::try_from(at).unwrap()] ^= 4;
     replace(&storage, &key, zip).await;
-    Archive::open(&storage, &metadata.point.location).await?.extract(MemorySink::default(), Arc::default()).await
+    Archive::open(&storage, &metadata.point.location, &Spools::in_memory())
+        .await?
+        .extract(MemorySink::default(), Arc::default())
+        .await
 }
 
 /// The places of the first, a middle and the last block, with their files and offsets.
@@ -180,7 +184,7 @@ async fn damaged_objects_are_told_apart() {
     let location = &metadata.point.location;
     let keys = Keys::of(location).unwrap();
     let (zip, record) = (storage.get(&keys.zip).await.unwrap(), storage.get(&keys.metadata).await.unwrap());
-    let error = async || Archive::open(&storage, location).await.map(drop).unwrap_err();
+    let error = async || Archive::open(&storage, location, &Spools::in_memory()).await.map(drop).unwrap_err();
 
     replace(&storage, &keys.zip, zip[..zip.len() - 1].to_vec()).await;
     assert!(matches!(error().await, ReadError::Damaged { .. }));
@@ -205,7 +209,7 @@ async fn a_backup_of_another_program_is_not_restored_but_said_so() {
     let (storage, metadata) = backup(sample()).await;
     let keys = Keys::of(&metadata.point.location).unwrap();
     replace(&storage, &keys.metadata, crate::archive::encode(&Metadata { content: None, ..metadata.clone() })).await;
-    let error = Archive::open(&storage, &metadata.point.location).await.map(drop).unwrap_err();
+    let error = Archive::open(&storage, &metadata.point.location, &Spools::in_memory()).await.map(drop).unwrap_err();
     assert!(matches!(error, ReadError::Foreign(_)), "{error}");
 }
 

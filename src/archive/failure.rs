@@ -19,6 +19,7 @@ impl ReadError {
             Self::Metadata { .. } | Self::Missing(_) | Self::Damaged { .. } | Self::Manifest { .. } => {
                 FailureCode::Damaged
             }
+            Self::Spool { .. } => FailureCode::Other,
             Self::Storage(error) => error.code(),
         }
     }

@@ -3,11 +3,11 @@
 //! A file of its own for each job. It is there only once a part of the zip is durable, and what it says was durable before it
 //! was said. A last record that is torn is as good as none; a file that cannot be used means that the backup starts over.
 //! Its records are: a kind, a 32-bit length, the bytes, the first 8 bytes of the BLAKE3 of all that. Nobody but the version
-//! of the program that wrote it reads it.
+//! of the program that wrote it reads it. It is written and read record by record, and none is longer than [`LONGEST`].
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, BufReader, BufWriter, Read as _, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -19,15 +19,21 @@ use super::{
     block::BlockSize,
     pack::{Grown, Left, Mark, Packing},
 };
-use crate::domain::Location;
+use crate::{
+    domain::Location,
+    spool::{Spooled, Spools},
+};
 
 const HEADER: u8 = 1;
 const MANIFEST: u8 = 2;
 const CENTRAL: u8 = 3;
 const SAFE: u8 = 4;
 
-/// What a record has besides its bytes.
-const FRAME: usize = 1 + 4 + 8;
+/// What a record has before its bytes, and behind them.
+const HEAD: usize = 1 + 4;
+const SUM: usize = 8;
+/// The most bytes of a record. What is longer takes several.
+const LONGEST: usize = 1 << 20;
 
 /// Where a job's journal is, and after how many bytes of the zip it is written.
 #[derive(Debug, Clone)]
@@ -95,30 +101,30 @@ impl Journal {
     }
 
     /// What the attempt of the backup `id` to write at `location` left. None: nothing that was durable.
-    pub(super) fn read(&self, id: Uuid, location: &Location) -> Result<Option<Read>, JournalError> {
-        let bytes = match fs::read(&self.file) {
+    pub(super) fn read(&self, id: Uuid, location: &Location, spools: &Spools) -> Result<Option<Read>, JournalError> {
+        let file = match File::open(&self.file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes?,
+            file => file?,
         };
-        let mut records = Records(&bytes);
-        let header = records.next().filter(|(kind, _)| *kind == HEADER).ok_or(JournalError::Torn)?.1;
-        let header: Header = serde_json::from_slice(header).map_err(|_| JournalError::Other)?;
+        let mut records = Records(BufReader::new(file));
+        let header = records.next()?.filter(|(kind, _)| *kind == HEADER).ok_or(JournalError::Torn)?.1;
+        let header: Header = serde_json::from_slice(&header).map_err(|_| JournalError::Other)?;
         if header.version != VERSION || header.id != id || header.location != *location {
             return Err(JournalError::Other);
         }
         let block_size = BlockSize::from_log(header.block_size).ok_or(JournalError::Other)?;
-        let (mut manifest, mut central, mut last) = (Vec::new(), Vec::new(), None);
-        for (kind, bytes) in records {
+        let (mut manifest, mut central, mut last) = (spools.spool(), spools.spool(), None);
+        while let Some((kind, bytes)) = records.next()? {
             match kind {
-                MANIFEST => manifest.extend_from_slice(bytes),
-                CENTRAL => central.extend_from_slice(bytes),
+                MANIFEST => manifest.write_all(&bytes)?,
+                CENTRAL => central.write_all(&bytes)?,
                 // What follows the last of them is not durable, and harmless: it unpacks behind what the mark says.
-                SAFE => last = Some(serde_json::from_slice::<Safe>(bytes).map_err(|_| JournalError::Other)?),
+                SAFE => last = Some(serde_json::from_slice::<Safe>(&bytes).map_err(|_| JournalError::Other)?),
                 _ => return Err(JournalError::Other),
             }
         }
         let Safe { mark, sign } = last.ok_or(JournalError::Torn)?;
-        Ok(Some(Read { left: Left::new(mark, &manifest, central.into(), block_size)?, sign }))
+        Ok(Some(Read { left: Left::new(mark, &manifest.done(), central.done(), block_size, spools)?, sign }))
     }
 
     fn fresh(&self) -> PathBuf {
@@ -133,28 +139,26 @@ pub(super) struct Pen {
     journal: Journal,
     /// None before anything is durable. An older journal stays good until then.
     file: Option<File>,
-    /// What is not in the file yet.
-    waiting: Vec<u8>,
+    /// What is not in the file yet, by its kind. What is long is in a spool.
+    waiting: Vec<(u8, Spooled)>,
 }
 
 impl Pen {
     pub(super) fn new(journal: Journal, id: Uuid, location: &Location, packing: &Packing) -> io::Result<Self> {
         let version = VERSION.to_owned();
         let header = Header { version, id, location: location.clone(), block_size: packing.block_size.log() };
-        let mut waiting = Vec::new();
-        put(&mut waiting, HEADER, &serde_json::to_vec(&header)?)?;
+        let waiting = vec![(HEADER, serde_json::to_vec(&header)?.into())];
         Ok(Self { journal, file: None, waiting })
     }
 
     /// What the zip became. Nothing is said of whether it is durable.
-    pub(super) fn note(&mut self, grown: &Grown) -> io::Result<()> {
-        put(&mut self.waiting, MANIFEST, &grown.manifest)?;
-        put(&mut self.waiting, CENTRAL, &grown.central)
+    pub(super) fn note(&mut self, grown: Grown) {
+        self.waiting.extend([(MANIFEST, grown.manifest), (CENTRAL, grown.central)]);
     }
 
     /// The zip is durable up to the mark, all of which was noted. Returns when that is so too of the journal.
     pub(super) fn safe(&mut self, mark: Mark, sign: String) -> io::Result<()> {
-        put(&mut self.waiting, SAFE, &serde_json::to_vec(&Safe { mark, sign })?)?;
+        self.waiting.push((SAFE, serde_json::to_vec(&Safe { mark, sign })?.into()));
         match &self.file {
             Some(file) => append(file, &self.waiting)?,
             None => self.file = Some(self.create()?),
@@ -173,42 +177,65 @@ impl Pen {
     }
 }
 
-fn append(mut file: &File, bytes: &[u8]) -> io::Result<()> {
-    file.write_all(bytes)?;
+fn append(file: &File, waiting: &[(u8, Spooled)]) -> io::Result<()> {
+    let mut out = BufWriter::new(file);
+    waiting.iter().try_for_each(|(kind, bytes)| put_all(&mut out, *kind, bytes))?;
+    out.flush()?;
     file.sync_data()
 }
 
-fn put(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) -> io::Result<()> {
-    let start = out.len();
-    out.push(kind);
-    out.extend(u32::try_from(bytes.len()).map_err(io::Error::other)?.to_le_bytes());
-    out.extend_from_slice(bytes);
-    let sum = sum(&out[start..]);
-    out.extend(sum);
+/// As many records as it takes.
+fn put_all(out: &mut impl Write, kind: u8, bytes: &Spooled) -> io::Result<()> {
+    let (mut bytes, mut record) = (bytes.reader(), Vec::new());
+    while bytes.by_ref().take(LONGEST as u64).read_to_end(&mut record)? > 0 {
+        put(out, kind, &record)?;
+        record.clear();
+    }
     Ok(())
 }
 
-fn sum(bytes: &[u8]) -> [u8; 8] {
-    let hash = *blake3::hash(bytes).as_bytes();
+fn put(out: &mut impl Write, kind: u8, bytes: &[u8]) -> io::Result<()> {
+    let head = head(kind, u32::try_from(bytes.len()).map_err(io::Error::other)?);
+    out.write_all(&head)?;
+    out.write_all(bytes)?;
+    out.write_all(&sum(&head, bytes))
+}
+
+fn head(kind: u8, len: u32) -> [u8; HEAD] {
+    let [a, b, c, d] = len.to_le_bytes();
+    [kind, a, b, c, d]
+}
+
+fn sum(head: &[u8], bytes: &[u8]) -> [u8; SUM] {
+    let hash = *blake3::Hasher::new().update(head).update(bytes).finalize().as_bytes();
     std::array::from_fn(|n| hash[n])
 }
 
 /// The records of a journal up to the first that is not whole.
-struct Records<'a>(&'a [u8]);
+struct Records<R>(R);
 
-impl<'a> Iterator for Records<'a> {
-    type Item = (u8, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let len = u32::from_le_bytes(self.0.get(1..5)?.try_into().ok()?);
-        let whole = usize::try_from(len).ok()?.checked_add(FRAME)?;
-        let (record, rest) = self.0.split_at_checked(whole)?;
-        let (said, found) = record.split_at(whole - 8);
-        if sum(said) != found {
-            return None;
+impl<R: io::Read> Records<R> {
+    fn next(&mut self) -> io::Result<Option<(u8, Vec<u8>)>> {
+        let mut head = [0; HEAD];
+        if !self.fill(&mut head)? {
+            return Ok(None);
         }
-        self.0 = rest;
-        Some((said[0], &said[5..]))
+        let [kind, a, b, c, d] = head;
+        let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).map_err(io::Error::other)?;
+        if len > LONGEST {
+            return Ok(None);
+        }
+        let (mut bytes, mut found) = (vec![0; len], [0; SUM]);
+        let is_whole = self.fill(&mut bytes)? && self.fill(&mut found)? && found == sum(&head, &bytes);
+        Ok(is_whole.then_some((kind, bytes)))
+    }
+
+    /// False if there is less.
+    fn fill(&mut self, room: &mut [u8]) -> io::Result<bool> {
+        match self.0.read_exact(room) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            read => read.map(|()| true),
+        }
     }
 }
 

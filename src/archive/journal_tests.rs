@@ -2,13 +2,14 @@ use std::{fs, path::Path};
 
 use uuid::Uuid;
 
-use super::{Journal, JournalError, Pen};
+use super::{Journal, JournalError, LONGEST, MANIFEST, Pen, Records, put_all};
 use crate::{
     archive::{
         BlockSize, Grown, Out, Packer, Packing,
         testing::{file, noise, place},
     },
     domain::Location,
+    spool::Spools,
 };
 
 const ID: Uuid = Uuid::from_u128(7);
@@ -36,8 +37,9 @@ impl Out for Told {
     }
 
     fn mark(&mut self, grown: Grown) -> std::io::Result<()> {
-        self.1.note(&grown)?;
-        self.1.safe(grown.mark, grown.mark.offset.to_string())
+        let mark = grown.mark;
+        self.1.note(grown);
+        self.1.safe(mark, mark.offset.to_string())
     }
 }
 
@@ -60,7 +62,7 @@ fn a_journal_that_was_torn_says_what_it_said_before_or_nothing() {
     let (mut last, mut steps) = (0, 0);
     for len in 0..=whole.len() {
         fs::write(&journal.file, &whole[..len]).unwrap();
-        match journal.read(ID, &location()) {
+        match journal.read(ID, &location(), &Spools::in_memory()) {
             Ok(read) => {
                 let read = read.unwrap();
                 assert_eq!(read.sign, read.left.mark.offset.to_string());
@@ -80,12 +82,12 @@ fn a_journal_with_a_flipped_bit_says_no_more_than_what_stands_before_it() {
     let directory = tempfile::tempdir().unwrap();
     let journal = journal(directory.path());
     let whole = fs::read(&journal.file).unwrap();
-    let end = journal.read(ID, &location()).unwrap().unwrap().left.mark.offset;
+    let end = journal.read(ID, &location(), &Spools::in_memory()).unwrap().unwrap().left.mark.offset;
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 4;
         fs::write(&journal.file, &bytes).unwrap();
-        if let Ok(Some(read)) = journal.read(ID, &location()) {
+        if let Ok(Some(read)) = journal.read(ID, &location(), &Spools::in_memory()) {
             assert!(read.left.mark.offset < end, "at {at}");
         }
     }
@@ -96,10 +98,10 @@ fn the_journal_of_another_attempt_is_not_taken_for_ours_and_no_journal_is_none()
     let directory = tempfile::tempdir().unwrap();
     let journal = journal(directory.path());
     let elsewhere = Location("x".to_owned());
-    assert!(matches!(journal.read(Uuid::nil(), &location()), Err(JournalError::Other)));
-    assert!(matches!(journal.read(ID, &elsewhere), Err(JournalError::Other)));
+    assert!(matches!(journal.read(Uuid::nil(), &location(), &Spools::in_memory()), Err(JournalError::Other)));
+    assert!(matches!(journal.read(ID, &elsewhere, &Spools::in_memory()), Err(JournalError::Other)));
     journal.remove();
-    assert!(journal.read(ID, &location()).unwrap().is_none());
+    assert!(journal.read(ID, &location(), &Spools::in_memory()).unwrap().is_none());
     assert!(fs::read_dir(directory.path()).unwrap().next().is_none());
 }
 
@@ -111,4 +113,22 @@ fn an_older_journal_stays_good_until_the_new_one_has_something_durable() {
     let packing = Packing::full(BlockSize::for_state(0));
     let _pen = Pen::new(journal.clone(), ID, &location(), &packing).unwrap();
     assert_eq!(fs::read(&journal.file).unwrap(), before);
+}
+
+#[test]
+fn what_is_too_long_for_a_record_takes_several_and_comes_back_in_one() {
+    let mut out = Vec::new();
+    let long = noise(2 * LONGEST + 5);
+    for bytes in [long.clone(), vec![], vec![7]] {
+        put_all(&mut out, MANIFEST, &bytes.into()).unwrap();
+    }
+    let (mut records, mut found) = (Records(out.as_slice()), Vec::new());
+    while let Some((kind, bytes)) = records.next().unwrap() {
+        assert_eq!(kind, MANIFEST);
+        found.push(bytes);
+    }
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [LONGEST, LONGEST, 5, 1]);
+    assert!(found[..3].concat() == long);
+    let lies = [vec![MANIFEST], u32::MAX.to_le_bytes().to_vec(), vec![0; 100]].concat();
+    assert!(Records(lies.as_slice()).next().unwrap().is_none());
 }

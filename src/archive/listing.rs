@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     domain::{FailureCode, Location, PartitionId, StoreId, words},
+    spool::Spools,
     storage::{Object, Storage, StorageError},
 };
 
@@ -80,6 +81,7 @@ pub(super) async fn latest_restorable(
     cache: &Cache,
     scope: &Scope,
     ruled_out: &[Location],
+    spools: &Spools,
 ) -> Result<Option<Metadata>, CatalogError> {
     let named = names(shelf, scope, &Filter::default()).await?.into_iter();
     let reads = named.filter(|named| !ruled_out.contains(&named.location)).map(|named| read(named, cache));
@@ -94,10 +96,10 @@ pub(super) async fn latest_restorable(
     }
     by_age.sort_unstable_by(|a, b| b.cmp(a));
     for (_, _, location) in by_age {
-        match Archive::open(&shelf.storage, &location).await {
+        match Archive::open(&shelf.storage, &location, spools).await {
             Ok(archive) => return Ok(Some(archive.into_metadata())),
             // Not a reason to go back to an older one.
-            Err(error @ ReadError::Storage(_)) => return Err(error.into()),
+            Err(error @ (ReadError::Storage(_) | ReadError::Spool { .. })) => return Err(error.into()),
             Err(error) => tracing::warn!(%location, error = words(&error), "this backup cannot be restored"),
         }
     }

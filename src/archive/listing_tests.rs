@@ -13,6 +13,7 @@ use crate::{
         testing::{draft, list as page, noon, place, shelf, store},
     },
     domain::{ApplicationName, PartitionId, ServiceName, StoreId},
+    spool::Spools,
     storage::{
         ErrorKind, Storage,
         faulty::{Fault, Faults, Moment, Verb, Verdict},
@@ -382,7 +383,7 @@ async fn the_latest_restorable_backup_is_the_newest_that_is_whole_and_ours() {
     let keys = |n: usize| Keys::of(&backups[n].point.location).unwrap();
     let latest = async || {
         let scope = Scope::Partition(place().service, place().partition);
-        latest_restorable(&shelf("a", &storage), &Cache::default(), &scope, &[])
+        latest_restorable(&shelf("a", &storage), &Cache::default(), &scope, &[], &Spools::in_memory())
             .await
             .map(|found| found.map(|found| found.point.id))
     };
@@ -419,7 +420,7 @@ async fn a_store_that_fails_is_no_reason_to_restore_an_older_backup() {
     };
     let failing = shelf("a", &storage.observed(Faults::new(vec![denied])));
     let scope = Scope::Partition(place().service, place().partition);
-    assert!(latest_restorable(&failing, &Cache::default(), &scope, &[]).await.is_err());
+    assert!(latest_restorable(&failing, &Cache::default(), &scope, &[], &Spools::in_memory()).await.is_err());
 }
 
 #[tokio::test]
@@ -443,11 +444,17 @@ async fn the_latest_restorable_backup_is_the_furthest_of_the_latest_life_whateve
     let cache = Cache::default();
     let mut ruled_out = vec![];
     for expected in [3, 2, 4, 1, 0] {
-        let latest = latest_restorable(&shelf("a", &storage), &cache, &scope, &ruled_out).await.unwrap().unwrap();
+        let latest = latest_restorable(&shelf("a", &storage), &cache, &scope, &ruled_out, &Spools::in_memory())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(latest.point.location, locations[expected]);
         ruled_out.push(latest.point.location);
     }
-    assert_eq!(latest_restorable(&shelf("a", &storage), &cache, &scope, &ruled_out).await.unwrap(), None);
+    assert_eq!(
+        latest_restorable(&shelf("a", &storage), &cache, &scope, &ruled_out, &Spools::in_memory()).await.unwrap(),
+        None
+    );
 }
 
 #[path = "paging_tests.rs"]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 pub use reader::{Items, Manifest, ManifestError};
 pub use writer::ManifestWriter;
-pub(super) use writer::{Extent, complete};
+pub(super) use writer::{Ended, Extent, complete};
 
 use super::block::BlockHash;
 use crate::domain::{Entry, Location};

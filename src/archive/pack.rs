@@ -2,8 +2,9 @@
 //!
 //! Whoever walks the state hands its entries to the [`Packer`], which reads their contents into chunks. Workers hash and
 //! compress chunks, a thread of its own assembles them in order. Chunks and frames go round, so the memory of a backup
-//! depends on the number of workers and, by tens of bytes each, on the number of blocks; never on the length of a file.
-//! What is written does not depend on the number of workers. A thread that fails or dies ends them all: each notices at
+//! depends on the number of workers. What names each file and block is in spools. Only an incremental backup that reads
+//! something has all blocks of the backup before in memory, by some 70 bytes each. What is written does not depend on the
+//! number of workers. A thread that fails or dies ends them all: each notices at
 //! its next chunk, and the caller of the packer gets the reason. Dropping the packer gives the backup up.
 
 mod base;
@@ -42,6 +43,7 @@ use super::{
 use crate::{
     domain::{Entry, EntryKind},
     job::{Meter, Stage},
+    spool::Spools,
 };
 use base::Follower;
 use chunk::{Chunk, Content, Done, Job, Part};
@@ -75,13 +77,15 @@ pub struct Packing {
     pub level: i32,
     /// How many threads hash and compress.
     pub workers: usize,
+    /// Where the manifest and the zip's directory are until they are written.
+    pub spools: Spools,
 }
 
 impl Packing {
     /// A full backup.
     pub fn full(block_size: BlockSize) -> Self {
         let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
-        Self { block_size, base: None, left: None, level: COMPRESSION_LEVEL, workers }
+        Self { block_size, base: None, left: None, level: COMPRESSION_LEVEL, workers, spools: Spools::in_memory() }
     }
 
     /// A backup of what changed since another one.

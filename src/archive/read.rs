@@ -3,7 +3,10 @@
 //! Owns what is believed of a backup before its blocks are: the record's checksums, the length of the zip of every
 //! member of its chain, the hash of the manifest. Writes nothing.
 
-use bytes::{Bytes, BytesMut};
+use std::io::{self, Write as _};
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
 use super::{
     manifest::{Manifest, ManifestError},
@@ -12,6 +15,7 @@ use super::{
 };
 use crate::{
     domain::{BackupPoint, Location},
+    spool::{Spool, Spooled, Spools},
     storage::{ErrorKind, Storage, StorageError},
 };
 
@@ -76,17 +80,26 @@ pub enum ReadError {
         #[source]
         source: ManifestError,
     },
+    /// The manifest cannot be kept on this machine while it is read.
+    #[error("the manifest of the backup '{location}' cannot be read here")]
+    Spool {
+        /// Which backup.
+        location: Location,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
 impl Archive {
-    /// Opens the backup at `location`.
-    pub async fn open(storage: &Storage, location: &Location) -> Result<Self, ReadError> {
+    /// Opens the backup at `location`. Its manifest goes into the spools.
+    pub async fn open(storage: &Storage, location: &Location, spools: &Spools) -> Result<Self, ReadError> {
         let (point, content) = read_record(storage, location).await?;
         check_length(storage, &point.location, content.zip_len).await?;
-        let archive = Self::read(storage, point, content).await?;
+        let archive = Self::read(storage, point, content, spools).await?;
         for member in archive.manifest.members() {
             check_length(storage, &member.location, member.zip_len).await?;
         }
@@ -94,8 +107,13 @@ impl Archive {
     }
 
     /// Opens it without a look at how long its zip and those of its chain are.
-    pub(super) async fn read(storage: &Storage, point: BackupPoint, content: Content) -> Result<Self, ReadError> {
-        let compressed = read_manifest(storage, &point.location, &content).await?;
+    pub(super) async fn read(
+        storage: &Storage,
+        point: BackupPoint,
+        content: Content,
+        spools: &Spools,
+    ) -> Result<Self, ReadError> {
+        let compressed = read_manifest(storage, &point.location, &content, spools).await?;
         let unusable = |source| ReadError::Manifest { location: point.location.clone(), source };
         let manifest = Manifest::read(compressed).map_err(unusable)?;
         Ok(Self { storage: storage.clone(), manifest, point, content })
@@ -168,21 +186,45 @@ pub(super) fn of_zip(location: &Location, error: StorageError) -> ReadError {
 }
 
 /// The compressed manifest, once its hash is right.
-async fn read_manifest(storage: &Storage, location: &Location, content: &Content) -> Result<Bytes, ReadError> {
+async fn read_manifest(
+    storage: &Storage,
+    location: &Location,
+    content: &Content,
+    spools: &Spools,
+) -> Result<Spooled, ReadError> {
     let damaged = |what: &str| ReadError::Damaged { location: location.clone(), what: what.to_owned() };
     let end = content.manifest_offset.checked_add(content.manifest_len);
     let end = end.filter(|end| *end <= content.zip_len && content.manifest_len <= LARGEST_MANIFEST);
     let end = end.ok_or_else(|| damaged("its metadata places the manifest outside the zip"))?;
     let key = Keys::of(location)?.zip;
-    let mut manifest = BytesMut::new();
+    let mut fetched = Box::new(Fetched { spool: spools.spool(), hash: blake3::Hasher::new() });
     let mut at = content.manifest_offset;
     while at < end {
         let piece = at..end.min(at + PIECE);
         at = piece.end;
-        manifest.extend_from_slice(&storage.get_range(&key, piece).await.map_err(|error| of_zip(location, error))?);
+        let piece = storage.get_range(&key, piece).await.map_err(|error| of_zip(location, error))?;
+        let added = fetched.add(piece).await;
+        fetched = added.map_err(|source| ReadError::Spool { location: location.clone(), source })?;
     }
-    if *blake3::hash(&manifest).as_bytes() != content.manifest_hash {
+    if *fetched.hash.finalize().as_bytes() != content.manifest_hash {
         return Err(damaged("its manifest does not have the hash that its metadata says"));
     }
-    Ok(manifest.freeze())
+    Ok(fetched.spool.done())
+}
+
+/// What came of a manifest, and its hash so far.
+struct Fetched {
+    spool: Spool,
+    hash: blake3::Hasher,
+}
+
+impl Fetched {
+    /// Off the async threads: it may go to a disk.
+    async fn add(mut self: Box<Self>, piece: Bytes) -> io::Result<Box<Self>> {
+        let adding = spawn_blocking(move || {
+            self.hash.update(&piece);
+            self.spool.write_all(&piece).map(|()| self)
+        });
+        adding.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
 }

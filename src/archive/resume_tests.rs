@@ -34,8 +34,8 @@ impl Out for Marked {
     }
 
     fn mark(&mut self, grown: Grown) -> io::Result<()> {
-        self.manifest.extend(grown.manifest);
-        self.central.extend(grown.central);
+        grown.manifest.reader().read_to_end(&mut self.manifest)?;
+        grown.central.reader().read_to_end(&mut self.central)?;
         self.marks.push((grown.mark, self.manifest.len(), self.central.len()));
         Ok(())
     }
@@ -45,11 +45,11 @@ impl Marked {
     /// What is left of it after a crash behind a mark.
     fn cut(&self, at: usize) -> Option<Left> {
         let (mark, manifest, central) = self.marks.get(at)?;
-        let central = Bytes::copy_from_slice(&self.central[..*central]);
+        let central = self.central[..*central].to_vec().into();
         let size = BlockSize::for_state(0);
         // What was written to a journal behind the mark is there too.
         let rest = self.manifest.len().min(manifest + 100);
-        Some(Left::new(*mark, &self.manifest[..rest], central, size).unwrap())
+        Some(Left::new(*mark, &self.manifest[..rest].to_vec().into(), central, size, &Spools::in_memory()).unwrap())
     }
 }
 

@@ -6,7 +6,11 @@
 
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::{journal::Pen, pack::Grown, write::Draft};
+use super::{
+    journal::Pen,
+    pack::{Grown, Mark},
+    write::Draft,
+};
 use crate::{
     domain::words,
     storage::{ObjectWriter, Secured, StorageError},
@@ -45,13 +49,11 @@ impl Safety {
     /// Packing could go on here: asks the store to keep what it has, and waits for the answer to the question before.
     pub(super) async fn mark(&mut self, object: &mut ObjectWriter, grown: Grown) -> Result<(), StorageError> {
         let Some(mut pen) = self.pen().await else { return Ok(()) };
-        if let Err(error) = pen.note(&grown) {
-            *self = Self::without(&error);
-            return Ok(());
-        }
+        let mark = grown.mark;
+        pen.note(grown);
         *self = match object.secure().await? {
             None => Self::Idle(pen),
-            Some(secured) => Self::Waiting(Aborting(tokio::spawn(write_down(pen, grown, secured)))),
+            Some(secured) => Self::Waiting(Aborting(tokio::spawn(write_down(pen, mark, secured)))),
         };
         Ok(())
     }
@@ -71,7 +73,7 @@ impl Safety {
 }
 
 /// None: nothing can be noted any more, since what would follow has a gap before it.
-async fn write_down(mut pen: Pen, grown: Grown, secured: Secured) -> Option<Pen> {
+async fn write_down(mut pen: Pen, mark: Mark, secured: Secured) -> Option<Pen> {
     let sign = match secured.await {
         Ok(sign) => sign,
         Err(error) => {
@@ -79,6 +81,6 @@ async fn write_down(mut pen: Pen, grown: Grown, secured: Secured) -> Option<Pen>
             return None;
         }
     };
-    let written = spawn_blocking(move || pen.safe(grown.mark, sign).map(|()| pen)).await.ok()?;
+    let written = spawn_blocking(move || pen.safe(mark, sign).map(|()| pen)).await.ok()?;
     written.inspect_err(|error| drop(Safety::without(error))).ok()
 }

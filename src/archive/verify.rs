@@ -22,6 +22,7 @@ use super::{
 };
 use crate::domain::{Entry, EntryKind, FailureCode, Location, words};
 use crate::job::{Checked, Finding, Meter};
+use crate::spool::Spools;
 use crate::storage::Storage;
 
 /// What level 1 came to.
@@ -35,9 +36,9 @@ pub struct Inspected {
 
 impl Archive {
     /// Checks the checksums of the commit record, how long the zip of each member of the chain is, and the manifest.
-    pub async fn inspect(storage: &Storage, location: &Location) -> Result<Inspected, ReadError> {
+    pub async fn inspect(storage: &Storage, location: &Location, spools: &Spools) -> Result<Inspected, ReadError> {
         let mut checked = Checked::default();
-        let archive = match look(storage, location, &mut checked).await {
+        let archive = match look(storage, location, spools, &mut checked).await {
             Ok(archive) => Some(archive),
             Err(error) => note(&mut checked, location, error).map(|()| None)?,
         };
@@ -72,12 +73,17 @@ impl Archive {
 }
 
 /// Everything that level 1 looks at. What ends it is answered, what does not is noted.
-async fn look(storage: &Storage, location: &Location, checked: &mut Checked) -> Result<Archive, ReadError> {
+async fn look(
+    storage: &Storage,
+    location: &Location,
+    spools: &Spools,
+    checked: &mut Checked,
+) -> Result<Archive, ReadError> {
     let (point, content) = read_record(storage, location).await?;
     if let Err(error) = check_length(storage, &point.location, content.zip_len).await {
         note(checked, &point.location, error)?;
     }
-    let archive = Archive::read(storage, point, content).await?;
+    let archive = Archive::read(storage, point, content, spools).await?;
     for member in archive.manifest.members() {
         if let Err(error) = check_length(storage, &member.location, member.zip_len).await {
             note(checked, &member.location, error)?;

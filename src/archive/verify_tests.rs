@@ -7,6 +7,7 @@ use crate::{
     },
     domain::{Entry, FailureCode, Location},
     job::Checked,
+    spool::Spools,
     storage::Storage,
 };
 
@@ -26,19 +27,19 @@ impl Shelf {
         let mut changed = sample();
         changed[4].1[5 << 20..][..70_000].fill(b'c');
         changed.push(file("zz new", b"a new file".to_vec()));
-        let parent = Archive::open(&storage, &full.point.location).await.unwrap();
+        let parent = Archive::open(&storage, &full.point.location, &Spools::in_memory()).await.unwrap();
         let incremental = store_after(&parent, noon() + TimeDelta::hours(1), changed.clone()).await;
         let other = store(&storage, &place(), noon() + TimeDelta::hours(2), vec![file("f", noise(200_000))]).await;
         Self { storage, full, incremental, other, trees: [sample(), changed] }
     }
 
     async fn restore(&self, of: &Metadata) -> Result<Tree, ExtractError<std::convert::Infallible>> {
-        let archive = Archive::open(&self.storage, &of.point.location).await?;
+        let archive = Archive::open(&self.storage, &of.point.location, &Spools::in_memory()).await?;
         Ok(archive.extract(MemorySink::default(), std::sync::Arc::default()).await?.tree())
     }
 
     async fn verify(&self, of: &Metadata) -> Result<Checked, ReadError> {
-        let inspected = Archive::inspect(&self.storage, &of.point.location).await?;
+        let inspected = Archive::inspect(&self.storage, &of.point.location, &Spools::in_memory()).await?;
         let mut checked = inspected.checked;
         if let Some(archive) = inspected.archive {
             checked.add(archive.check_blocks(std::sync::Arc::default()).await.unwrap());
@@ -82,7 +83,7 @@ struct Place {
 }
 
 async fn blocks(storage: &Storage, of: &Metadata) -> Vec<Place> {
-    let archive = Archive::open(storage, &of.point.location).await.unwrap();
+    let archive = Archive::open(storage, &of.point.location, &Spools::in_memory()).await.unwrap();
     let (backups, mut path, mut all) = (archive.backups(), String::new(), vec![]);
     for item in archive.manifest().items().unwrap() {
         match item.unwrap() {
@@ -223,7 +224,7 @@ fn blocks_without_open(checked: &Checked, backup: &Location) -> bool {
 /// What a comparison with these entries finds.
 async fn compared(change: impl FnOnce(&mut Vec<Entry>)) -> Vec<(Option<String>, String)> {
     let shelf = Shelf::new().await;
-    let archive = Archive::open(&shelf.storage, &shelf.full.point.location).await.unwrap();
+    let archive = Archive::open(&shelf.storage, &shelf.full.point.location, &Spools::in_memory()).await.unwrap();
     let mut entries = sample().into_iter().map(|(entry, _)| entry).collect();
     change(&mut entries);
     let checked = archive.compare(entries.into_iter().map(Ok::<_, ()>)).unwrap();

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     domain::{BackupPoint, Location, PolicyName, words},
     job::{Meter, Stage},
+    spool::Spools,
     storage::{ErrorKind, ObjectWriter, Storage, StorageError},
 };
 
@@ -81,10 +82,11 @@ pub async fn take_up(
     journal: &Journal,
     location: &Location,
     id: Uuid,
+    spools: &Spools,
 ) -> Result<Option<Resumption>, StorageError> {
     let (Ok(keys), Ok((_, named))) = (Keys::of(location), Place::of(location)) else { return Ok(None) };
-    let (journal, at) = (journal.clone(), location.clone());
-    let read = spawn_blocking(move || journal.read(id, &at)).await;
+    let (journal, at, spools) = (journal.clone(), location.clone(), spools.clone());
+    let read = spawn_blocking(move || journal.read(id, &at, &spools)).await;
     let why = match read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
         Ok(None) => return Ok(None),
         Ok(Some(Read { left, sign })) => match storage.resume(&keys.zip, &sign, left.mark.offset).await? {

@@ -13,6 +13,7 @@ use crate::{
         testing::{MemorySink, draft, entry, file, io_error, noise, noon, place, sample, store},
     },
     domain::{EntryKind, FailureCode},
+    spool::Spools,
     storage::{
         ErrorKind, Storage,
         faulty::{Fault, Faults, Moment, Verb, Verdict},
@@ -56,7 +57,10 @@ async fn the_commit_record_is_written_once_and_last() {
         verbs,
         [(Verb::Create, false), (Verb::Part, false), (Verb::Part, false), (Verb::Finish, false), (Verb::PutNew, true)]
     );
-    assert_eq!(Archive::open(&storage, &metadata.point.location).await.unwrap().point(), &metadata.point);
+    assert_eq!(
+        Archive::open(&storage, &metadata.point.location, &Spools::in_memory()).await.unwrap().point(),
+        &metadata.point
+    );
 }
 
 #[tokio::test]
@@ -115,7 +119,7 @@ async fn a_commit_whose_answer_was_lost_is_recognised() {
             stage(&storage.observed(faults.clone()), draft(&place(), noon()), Arc::default(), pack).await.unwrap();
         let metadata = staged.commit().await.unwrap();
         assert!(faults.unfired().is_empty());
-        let archive = Archive::open(&storage, &metadata.point.location).await.unwrap();
+        let archive = Archive::open(&storage, &metadata.point.location, &Spools::in_memory()).await.unwrap();
         archive.extract(MemorySink::default(), std::sync::Arc::default()).await.unwrap();
     }
 }

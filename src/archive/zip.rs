@@ -2,7 +2,7 @@
 //!
 //! Owns the layout of the zip's own records. Names go in byte for byte with the UTF-8 flag, because a state's names are
 //! its own: nothing is normalised. Sizes follow the data in a descriptor; Zip64 where 32 bits do not do. The central
-//! directory is kept compressed until it is written, so that a million entries stay small.
+//! directory is kept compressed, in a spool, until it is written: memory does not grow with the entries.
 
 mod dos;
 
@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use dos::dos_time;
 
-use crate::domain::{Entry, EntryKind};
+use crate::{
+    domain::{Entry, EntryKind},
+    spool::{Spool, Spooled, Spools},
+};
 
 const STORED: u16 = 0;
 const ZSTD: u16 = 93;
@@ -48,12 +51,12 @@ impl<W: Write> Write for Counted<W> {
 /// A zip being written.
 pub(super) struct ZipWriter<W> {
     out: Counted<W>,
-    central: zstd::Encoder<'static, Vec<u8>>,
+    central: zstd::Encoder<'static, Spool>,
     central_len: u64,
     entries: u64,
     open: Option<Record>,
     /// How much of the compressed central directory was handed out.
-    taken: usize,
+    taken: u64,
 }
 
 /// How far an entry has come that is not finished yet.
@@ -109,8 +112,8 @@ impl Record {
 
 impl<W: Write> ZipWriter<W> {
     /// Goes on after so many bytes; what of them is an entry of the zip is said by [`Self::again`] and [`Self::reopen`].
-    pub(super) fn after(inner: W, at: u64) -> io::Result<Self> {
-        let central = zstd::Encoder::new(Vec::new(), 1)?;
+    pub(super) fn after(inner: W, at: u64, spools: &Spools) -> io::Result<Self> {
+        let central = zstd::Encoder::new(spools.spool(), 1)?;
         Ok(Self { out: Counted { inner, at }, central, central_len: 0, entries: 0, open: None, taken: 0 })
     }
 
@@ -124,9 +127,9 @@ impl<W: Write> ZipWriter<W> {
     }
 
     /// The compressed central directory that came since this was asked last, and how long all of it is unpacked.
-    pub(super) fn grown(&mut self) -> io::Result<(Vec<u8>, u64)> {
+    pub(super) fn grown(&mut self) -> io::Result<(Spooled, u64)> {
         self.central.flush()?;
-        let bytes = self.central.get_ref()[self.taken..].to_vec();
+        let bytes = self.central.get_ref().since(self.taken);
         self.taken += bytes.len();
         Ok((bytes, self.central_len))
     }
@@ -201,8 +204,8 @@ impl<W: Write> ZipWriter<W> {
     /// Writes the central directory; answers the writer beneath and the length of the zip.
     pub(super) fn finish(mut self) -> io::Result<(W, u64)> {
         let start = self.out.at;
-        let central = self.central.finish()?;
-        let written = io::copy(&mut zstd::Decoder::new(central.as_slice())?, &mut self.out)?;
+        let central = self.central.finish()?.done();
+        let written = io::copy(&mut zstd::Decoder::new(central.reader())?, &mut self.out)?;
         debug_assert_eq!(written, self.central_len);
         self.out.write_all(&end(self.entries, written, start))?;
         self.out.flush()?;
@@ -392,7 +395,10 @@ mod tests {
     use std::io::{Cursor, Read};
 
     use super::{MOST_32, Record, ZipWriter, central, end};
-    use crate::domain::{Entry, EntryKind, TreePath};
+    use crate::{
+        domain::{Entry, EntryKind, TreePath},
+        spool::Spools,
+    };
 
     fn entry(path: &str, kind: EntryKind) -> Entry {
         Entry { path: TreePath::parse(path).unwrap(), kind, mode: 0o750, mtime_s: 1_772_625_909, mtime_ns: 5 }
@@ -400,7 +406,7 @@ mod tests {
 
     #[test]
     fn the_oracle_reads_what_was_written() {
-        let mut zip = ZipWriter::after(Vec::new(), 0).unwrap();
+        let mut zip = ZipWriter::after(Vec::new(), 0, &Spools::in_memory()).unwrap();
         zip.stored(&entry("d", EntryKind::Directory), b"").unwrap();
         zip.start_file(&entry("d/ü\\C:x", EntryKind::File { len: 6 }), 6).unwrap();
         for part in [b"abc", b"def"] {
@@ -422,7 +428,7 @@ mod tests {
 
     #[test]
     fn more_entries_than_16_bits_count_are_all_there() {
-        let mut zip = ZipWriter::after(Vec::new(), 0).unwrap();
+        let mut zip = ZipWriter::after(Vec::new(), 0, &Spools::in_memory()).unwrap();
         for n in 0..70_000 {
             zip.stored(&entry(&format!("{n:06}"), EntryKind::File { len: 0 }), b"").unwrap();
         }

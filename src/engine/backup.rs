@@ -165,7 +165,7 @@ impl Engine {
         storage: &Storage,
         mut again: Option<Resumption>,
     ) -> Result<Staged, End> {
-        let mut base = Base::open(job, storage).await;
+        let mut base = Base::open(job, storage, &self.spools).await?;
         for attempt in 1..ATTEMPTS {
             match self.attempt(hosted, job, storage, &mut base, &mut again).await {
                 Err(End::Changed(why)) => tracing::info!(job = %job.id, attempt, why = why.message, "reading anew"),
@@ -194,7 +194,11 @@ impl Engine {
             self.refuse_lost(run, found).await?;
         }
         let snapshot = Arc::new(snapshot?);
-        let packing = Packing { level: self.compression_level, ..Base::packing(base, snapshot.bytes(), job) };
+        let packing = Packing {
+            level: self.compression_level,
+            spools: self.spools.clone(),
+            ..Base::packing(base, snapshot.bytes(), job)
+        };
         let journal = self.journal(job.id).filter(|_| hosted.source.has_stamps());
         let again = usable(again.take(), &snapshot, &packing, job).await;
         if let (None, Some(journal)) = (&again, &journal) {

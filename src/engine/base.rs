@@ -1,13 +1,16 @@
 //! What an incremental backup goes on from: the backup that was wanted for it, if it can be used.
 //!
-//! It never fails a job: where there is nothing to go on from, a full backup is made, and the log says why.
+//! Where there is nothing to go on from, a full backup is made, and the log says why. Only a machine on which the backup
+//! before cannot be kept while it is read fails the job: a full one would come to the same after much more work.
 
 use uuid::Uuid;
 
+use super::end::End;
 use crate::{
-    archive::{self, Archive, BlockSize, Packing, Storage},
+    archive::{self, Archive, BlockSize, Packing, ReadError, Storage},
     domain::{Parent, Wanted, words},
     job::BackupJob,
+    spool::Spools,
 };
 
 /// The backup before.
@@ -20,18 +23,19 @@ pub(super) struct Base {
 
 impl Base {
     /// Opens what the job is to go on from. None: it is to be full, or has to be.
-    pub(super) async fn open(job: &BackupJob, storage: &Storage) -> Option<Self> {
-        let Wanted::Incremental(parent) = &job.task.wanted else { return None };
-        let why = match Archive::open(storage, &parent.location).await {
+    pub(super) async fn open(job: &BackupJob, storage: &Storage, spools: &Spools) -> Result<Option<Self>, End> {
+        let Wanted::Incremental(parent) = &job.task.wanted else { return Ok(None) };
+        let why = match Archive::open(storage, &parent.location, spools).await {
             Ok(archive) if archive.point().id == parent.id => {
                 let (parent, chain_id) = (parent.clone(), archive.point().chain_id);
-                return Some(Self { parent, chain_id, archive: archive::Base::of(&archive) });
+                return Ok(Some(Self { parent, chain_id, archive: archive::Base::of(&archive) }));
             }
             Ok(_) => "another backup lies in its place".to_owned(),
+            Err(error @ ReadError::Spool { .. }) => return Err(End::failed(error.code(), &error)),
             Err(error) => words(&error),
         };
         full_instead(job, &why);
-        None
+        Ok(None)
     }
 
     /// How to pack a state of so many bytes. A chain whose blocks have become too small for it does not go on.

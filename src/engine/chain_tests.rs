@@ -10,6 +10,7 @@ use crate::{
     domain::{BackupPoint, Parent, PolicyName, Wanted, WhyFull},
     job::{BackupJob, BackupTask, RestoreJob, RestoreTask, State},
     source::Source,
+    spool::Spools,
 };
 
 fn policy() -> PolicyName {
@@ -51,7 +52,7 @@ async fn store(node: &Node) -> Storage {
 }
 
 async fn open(node: &Node, point: &BackupPoint) -> Archive {
-    Archive::open(&store(node).await, &point.location).await.unwrap()
+    Archive::open(&store(node).await, &point.location, &Spools::in_memory()).await.unwrap()
 }
 
 fn write(node: &Node, name: &str, content: &str) {

@@ -7,6 +7,7 @@ use crate::{
     archive::{Archive, ExtractError, Keys},
     engine::tests::{Node, ONE, go, run, storage},
     job::{Checked, State},
+    spool::Spools,
 };
 
 /// Takes a backup of a state with some of everything.
@@ -21,7 +22,7 @@ async fn backed_up() -> (Node, Archive) {
     node.engine.work(ONE).await.unwrap();
     let State::Succeeded(point) = node.backup(ONE).await else { panic!("no backup") };
     let Ok(store) = node.engine.open(&storage(node.root.path())).await else { panic!("no store") };
-    let archive = Archive::open(&store, &point.location).await.unwrap();
+    let archive = Archive::open(&store, &point.location, &Spools::in_memory()).await.unwrap();
     (node, archive)
 }
 

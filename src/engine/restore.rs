@@ -68,7 +68,8 @@ impl Engine {
     async fn stage(&self, hosted: &Hosted, job: &RestoreJob, busy: Busy) -> Result<Prepared, End> {
         let tree = tree(&hosted.source, job.id, busy).await?;
         let storage = self.open(&job.task.storage).await?;
-        let archive = Archive::open(&storage, &job.task.point.location).await.map_err(|e| End::failed(e.code(), &e))?;
+        let archive = Archive::open(&storage, &job.task.point.location, &self.spools).await;
+        let archive = archive.map_err(|e| End::failed(e.code(), &e))?;
         if archive.point().id != job.task.point.id {
             let message =
                 format!("another backup lies at '{}' than when the restore was accepted", archive.point().location);

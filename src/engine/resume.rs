@@ -63,7 +63,7 @@ impl Engine {
         let Some(location) = &job.task.attempt else { return Ok(None) };
         let journal = self.journal(job.id).filter(|_| hosted.source.has_stamps());
         if let Some(journal) = journal {
-            let again = archive::take_up(storage, &journal, location, job.id).await;
+            let again = archive::take_up(storage, &journal, location, job.id, &self.spools).await;
             if let Some(again) = again.map_err(|e| End::failed(e.code(), &e))? {
                 return Ok(Some(again));
             }

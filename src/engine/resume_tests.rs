@@ -18,6 +18,7 @@ use crate::{
     domain::{FailureCode, Parent, Wanted},
     job::State,
     ledger::Embedded,
+    spool::Spools,
     storage::faulty::{Call, Moment, Observer, Verb, Verdict},
 };
 
@@ -99,7 +100,7 @@ impl Cut {
         let State::Succeeded(point) = self.node.backup(ONE).await else { panic!("{:?}", self.node.backup(ONE).await) };
         let store = catalog(self.node.root.path(), &self.node.clock, go());
         let store = store.open(&storage(self.node.root.path())).await.unwrap();
-        let archive = archive::Archive::open(&store, &point.location).await.unwrap();
+        let archive = archive::Archive::open(&store, &point.location, &Spools::in_memory()).await.unwrap();
         let checked = archive.check_blocks(Arc::default()).await.unwrap();
         assert!(checked.findings.is_empty(), "{:?}", checked.findings);
         let walk = crate::source::Source::directory(self.node.state(ONE)).snapshot().unwrap();

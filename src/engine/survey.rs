@@ -150,7 +150,7 @@ impl Engine {
         let tried = record.tried.iter().filter(|_| record.data_loss.is_some());
         let tried: Vec<Location> = tried.map(|tried| tried.location.clone()).collect();
         let is_filled = self.catalog.identity(&storage).is_ok_and(|store| record.filled.contains(&store));
-        let latest = self.catalog.latest_restorable(&storage, &scope, &tried, is_filled);
+        let latest = self.catalog.latest_restorable(&storage, &scope, &tried, is_filled, &self.spools);
         let latest = time::timeout(HUNG, latest).await;
         let latest =
             latest.map_err(|_late| Failure::new(FailureCode::Unreachable, format!("{name} does not answer")))?;

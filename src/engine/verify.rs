@@ -72,7 +72,7 @@ impl Engine {
     async fn look(&self, run: Run, job: &VerifyJob) -> Result<Checked, End> {
         let Some(hosted) = self.hosted.get(&run.partition) else { return Err(not_configured(run.partition).into()) };
         let storage = self.open(&job.task.storage).await?;
-        let inspected = Archive::inspect(&storage, &job.task.location).await;
+        let inspected = Archive::inspect(&storage, &job.task.location, &self.spools).await;
         let Inspected { mut checked, archive } = inspected.map_err(|error| End::failed(error.code(), &error))?;
         let Some(archive) = archive else { return Ok(checked) };
         if archive.point().id != job.task.backup {

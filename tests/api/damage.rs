@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf};
 use fabric_backup::{
     archive::{Archive, Catalog, Item, Keys, Stored},
     domain::Location,
+    spool::Spools,
     storage::{StoreSettings, Stores},
 };
 use serde_json::{Value, json};
@@ -83,7 +84,7 @@ impl Chain {
             self.app.clock.clone(),
         );
         let store = Catalog::new(stores).open(&storage(&share)).await.unwrap();
-        let archive = Archive::open(&store, &location(&self.backups[of])).await.unwrap();
+        let archive = Archive::open(&store, &location(&self.backups[of]), &Spools::in_memory()).await.unwrap();
         let (blocks, content) = (own_blocks(&archive), archive.content());
         let middle = |stored: &Stored| stored.frame.offset + u64::from(stored.place) + 100;
         let at = match part {

@@ -21,6 +21,7 @@ use fabric_backup::{
     reconcile::{Reconciler, Rules},
     retention::Keeper,
     source::Source,
+    spool::Spools,
     storage::{StoreSettings, Stores},
 };
 use uuid::Uuid;
@@ -191,7 +192,7 @@ impl App {
 
     async fn bring_back(&self, point: &BackupPoint) -> Tree {
         let storage = self.catalog.open(&self.node.storage()).await.unwrap();
-        let archive = Archive::open(&storage, &point.location).await.unwrap();
+        let archive = Archive::open(&storage, &point.location, &Spools::in_memory()).await.unwrap();
         archive.extract(Memory::default(), std::sync::Arc::default()).await.unwrap().tree()
     }
 

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use fabric_backup::{
     archive::{Archive, Base, Draft, FORMAT_VERSION, Keys, PackError, Packing, stage},
     domain::{BackupPoint, EntryKind, Parent, PolicyName, TreePath},
+    spool::Spools,
     storage::Storage,
 };
 use uuid::Uuid;
@@ -101,7 +102,7 @@ async fn golden_backups_are_read_in_full() {
     for version in RELEASED {
         let policies = drafts().map(|draft| draft.policy).into_iter().chain([None]);
         for (point, policy) in points(version).into_iter().zip(policies) {
-            let archive = Archive::open(&store(version).await, &point.location).await.unwrap();
+            let archive = Archive::open(&store(version).await, &point.location, &Spools::in_memory()).await.unwrap();
             assert_eq!(archive.point(), &point);
             let content = archive.content();
             assert_eq!((content.source_kind.as_str(), content.files, content.block_size), ("directory", 6, 65_536));
@@ -126,7 +127,7 @@ async fn write_the_golden_backup_of_this_version() {
             .await
             .unwrap();
     }
-    let first = Archive::open(&storage, &draft().point.location).await.unwrap();
+    let first = Archive::open(&storage, &draft().point.location, &Spools::in_memory()).await.unwrap();
     let next = Draft { point: increment(), packing: Packing::after(Base::of(&first)), ..draft() };
     let staged = stage::<PackError, _>(&storage, next, Arc::default(), packing(changed())).await.unwrap();
     staged.commit().await.unwrap();

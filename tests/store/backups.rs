@@ -11,6 +11,7 @@ use fabric_backup::{
     domain::{
         ApplicationName, BackupPoint, Epoch, Location, PartitionId, PartitionKind, PolicyName, ServiceName, StorageSpec,
     },
+    spool::Spools,
     storage::{
         ErrorKind, Stores,
         faulty::{Fault, Faults, Moment, Verb, Verdict},
@@ -102,7 +103,8 @@ pub(crate) async fn come_and_go(stores: Stores, spec: &StorageSpec) {
     let error = remove(&storage, second).await.unwrap_err();
     assert!(matches!(error, RemoveError::Data { .. }), "{error}");
     assert_eq!(locations(&listed().await), [first]);
-    assert_eq!(catalog.latest_restorable(spec, &scope(), &[], false).await.unwrap().unwrap().point.location, *first);
+    let latest = catalog.latest_restorable(spec, &scope(), &[], false, &Spools::in_memory()).await.unwrap();
+    assert_eq!(latest.unwrap().point.location, *first);
     assert!(catalog.orphans(spec, &scope(), time(1)).await.unwrap().is_empty(), "not old enough");
     let orphans = catalog.orphans(spec, &scope(), time(2)).await.unwrap();
     assert_eq!(orphans.as_slice(), std::slice::from_ref(second));

@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     domain::{Entry, FailureCode, Location, words},
     source::{FileSink, Sealed, Source, SourceError, Staging},
+    spool::Spools,
     storage::Storage,
 };
 
@@ -135,7 +136,7 @@ impl Extract {
 
     async fn extract(&self, source: &Source, dest: &Path) -> Result<(), CliError> {
         let (archive, sealed) = tokio::select! {
-            sealed = self.seal(source) => sealed?,
+            sealed = self.seal(source, dest) => sealed?,
             Ok(()) = ctrl_c() => return Err(ExtractFailure::Stopped.into()),
         };
         sealed.land().map_err(ExtractFailure::from)?;
@@ -143,10 +144,12 @@ impl Extract {
     }
 
     /// The whole tree, verified and durable, beside the place where it will lie.
-    async fn seal(&self, source: &Source) -> Result<(Archive, Sealed), CliError> {
+    async fn seal(&self, source: &Source, dest: &Path) -> Result<(Archive, Sealed), CliError> {
         let store = self.store.open()?;
         let location = self.chosen.location(&store, &self.location).await?;
-        let archive = open(&store.storage().await?, &location).await?;
+        // Where the tree will be there is room for what the manifest takes.
+        let spools = Spools::in_directory(dest.parent().unwrap_or(dest));
+        let archive = open(&store.storage().await?, &location, &spools).await?;
         let staging = source.stage(Clock::system().uuid()).map_err(ExtractFailure::from)?;
         let bar = bar("extracting", self.json);
         let tree = Tree { staging, bar, total: archive.content().plain_bytes };
@@ -202,8 +205,8 @@ impl Chosen {
     }
 }
 
-async fn open(storage: &Storage, location: &Location) -> Result<Archive, ExtractFailure> {
-    Ok(Archive::open(storage, location).await?)
+async fn open(storage: &Storage, location: &Location, spools: &Spools) -> Result<Archive, ExtractFailure> {
+    Ok(Archive::open(storage, location, spools).await?)
 }
 
 /// The absolute path, if a tree can be put there.

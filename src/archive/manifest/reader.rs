@@ -2,7 +2,6 @@
 
 use std::io::BufReader;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
@@ -13,7 +12,10 @@ use crate::archive::{
     order::{Order, OrderError},
     wire::{Input, WireError},
 };
-use crate::domain::{Entry, EntryKind, Location, PathError, TreePath};
+use crate::{
+    domain::{Entry, EntryKind, Location, PathError, TreePath},
+    spool::{self, Spooled},
+};
 
 /// Why bytes are no manifest.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +43,12 @@ pub enum ManifestError {
 /// A manifest, kept compressed; its header is read.
 #[derive(Debug, Clone)]
 pub struct Manifest {
-    compressed: Bytes,
+    compressed: Spooled,
     block_size: BlockSize,
     members: Vec<Member>,
 }
 
-type Stream = Input<BufReader<zstd::Decoder<'static, std::io::Cursor<Bytes>>>>;
+type Stream = Input<BufReader<zstd::Decoder<'static, BufReader<spool::Reader>>>>;
 
 /// The entries and blocks of a manifest, in their order. Ends after the first error.
 pub struct Items {
@@ -68,8 +70,8 @@ pub struct Items {
 
 impl Manifest {
     /// Reads the header of a compressed manifest.
-    pub fn read(compressed: Bytes) -> Result<Self, ManifestError> {
-        let Opened { block_size, members, .. } = open(compressed.clone())?;
+    pub fn read(compressed: Spooled) -> Result<Self, ManifestError> {
+        let Opened { block_size, members, .. } = open(&compressed)?;
         Ok(Self { compressed, block_size, members })
     }
 
@@ -85,7 +87,7 @@ impl Manifest {
 
     /// Everything in it, from the start.
     pub fn items(&self) -> Result<Items, ManifestError> {
-        let Opened { input, version, block_size, members } = open(self.compressed.clone())?;
+        let Opened { input, version, block_size, members } = open(&self.compressed)?;
         Ok(Items {
             input: Some(input),
             order: Order::default(),
@@ -112,8 +114,8 @@ struct Opened {
     members: Vec<Member>,
 }
 
-fn open(compressed: Bytes) -> Result<Opened, ManifestError> {
-    let mut zstd = zstd::Decoder::with_buffer(std::io::Cursor::new(compressed)).map_err(WireError::Stream)?;
+fn open(compressed: &Spooled) -> Result<Opened, ManifestError> {
+    let mut zstd = zstd::Decoder::new(compressed.reader()).map_err(WireError::Stream)?;
     zstd.window_log_max(WINDOW_LOG).map_err(WireError::Stream)?;
     let mut input = Input::new(BufReader::with_capacity(1 << 16, zstd));
     if input.array()? != MAGIC {

@@ -9,13 +9,16 @@ use crate::archive::{
     block::BlockSize,
     wire::{put_bytes, put_signed, put_varint},
 };
-use crate::domain::{Entry, EntryKind};
+use crate::{
+    domain::{Entry, EntryKind},
+    spool::{Spool, Spooled, Spools},
+};
 
 const LEVEL: i32 = 1;
 
 /// Takes entries in order, each file followed by all its blocks; the caller has checked the order.
 pub struct ManifestWriter {
-    out: zstd::Encoder<'static, Vec<u8>>,
+    out: zstd::Encoder<'static, Spool>,
     scratch: Vec<u8>,
     path: String,
     mtime: i64,
@@ -25,12 +28,13 @@ pub struct ManifestWriter {
     holes: u64,
     entries: u64,
     block_size: u64,
-    /// How long its encoding is so far.
+    /// How long its encoding is so far, and the CRC that a zip wants of it.
     len: u64,
+    crc: crc32fast::Hasher,
     /// How many bytes of the last file are not listed yet.
     missing: u64,
     /// How many of the compressed bytes were handed out.
-    taken: usize,
+    taken: u64,
 }
 
 /// How far a manifest has come that does not end yet.
@@ -43,17 +47,23 @@ pub(in crate::archive) struct Extent {
     pub(in crate::archive) missing: u64,
 }
 
+/// A manifest to its end.
+pub(in crate::archive) struct Ended {
+    pub(in crate::archive) compressed: Spooled,
+    /// The length of its encoding, and its CRC.
+    pub(in crate::archive) len: u64,
+    pub(in crate::archive) crc: u32,
+}
+
 impl ManifestWriter {
     /// Starts one; `members` are the earlier backups of the chain, the full one first.
-    pub fn new(block_size: BlockSize, members: &[Member]) -> io::Result<Self> {
-        let mut out = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    pub fn new(block_size: BlockSize, members: &[Member], spools: &Spools) -> io::Result<Self> {
+        let mut out = zstd::Encoder::new(spools.spool(), LEVEL)?;
         out.window_log(WINDOW_LOG.min(20))?;
         out.include_checksum(false)?;
-        let header = header(block_size, members);
-        out.write_all(&header)?;
-        Ok(Self {
+        let mut writer = Self {
             out,
-            scratch: Vec::new(),
+            scratch: header(block_size, members),
             path: String::new(),
             mtime: 0,
             frame: Frame::default(),
@@ -61,10 +71,13 @@ impl ManifestWriter {
             holes: 0,
             entries: 0,
             block_size: block_size.bytes().into(),
-            len: header.len() as u64,
+            len: 0,
+            crc: crc32fast::Hasher::new(),
             missing: 0,
             taken: 0,
-        })
+        };
+        writer.flush()?;
+        Ok(writer)
     }
 
     /// How many bytes of the last file are not listed yet.
@@ -73,11 +86,11 @@ impl ManifestWriter {
     }
 
     /// The compressed bytes that came since this was asked last, and what all of them together unpack to.
-    pub(in crate::archive) fn grown(&mut self) -> io::Result<(Vec<u8>, Extent)> {
+    pub(in crate::archive) fn grown(&mut self) -> io::Result<(Spooled, Extent)> {
         self.put_holes();
         self.flush()?;
         self.out.flush()?;
-        let bytes = self.out.get_ref()[self.taken..].to_vec();
+        let bytes = self.out.get_ref().since(self.taken);
         self.taken += bytes.len();
         Ok((bytes, Extent { len: self.len, entries: self.entries, missing: self.missing }))
     }
@@ -117,13 +130,18 @@ impl ManifestWriter {
         self.flush()
     }
 
-    /// The compressed manifest and the length of its encoding.
-    pub fn finish(mut self) -> io::Result<Vec<u8>> {
+    /// The compressed manifest.
+    pub fn finish(self) -> io::Result<Spooled> {
+        Ok(self.end()?.compressed)
+    }
+
+    /// The same, and what a zip wants to know of its encoding.
+    pub(in crate::archive) fn end(mut self) -> io::Result<Ended> {
         self.put_holes();
         self.scratch.push(kind::END);
         put_varint(&mut self.scratch, self.entries);
         self.flush()?;
-        self.out.finish()
+        Ok(Ended { compressed: self.out.finish()?.done(), len: self.len, crc: self.crc.finalize() })
     }
 
     fn put_attributes(&mut self, entry: &Entry) {
@@ -168,6 +186,7 @@ impl ManifestWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         self.len += self.scratch.len() as u64;
+        self.crc.update(&self.scratch);
         self.out.write_all(&self.scratch)?;
         self.scratch.clear();
         Ok(())
@@ -175,9 +194,14 @@ impl ManifestWriter {
 }
 
 /// Makes a manifest of one that broke off at this extent: what is missing of its last file are holes.
-pub(in crate::archive) fn complete(bytes: &[u8], extent: Extent, block_size: BlockSize) -> io::Result<Vec<u8>> {
-    let mut out = zstd::Encoder::new(Vec::new(), LEVEL)?;
-    let copied = io::copy(&mut zstd::Decoder::with_buffer(bytes)?.take(extent.len), &mut out)?;
+pub(in crate::archive) fn complete(
+    broken: &Spooled,
+    extent: Extent,
+    block_size: BlockSize,
+    spools: &Spools,
+) -> io::Result<Spooled> {
+    let mut out = zstd::Encoder::new(spools.spool(), LEVEL)?;
+    let copied = io::copy(&mut zstd::Decoder::new(broken.reader())?.take(extent.len), &mut out)?;
     if copied != extent.len {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -189,7 +213,7 @@ pub(in crate::archive) fn complete(bytes: &[u8], extent: Extent, block_size: Blo
     end.push(kind::END);
     put_varint(&mut end, extent.entries);
     out.write_all(&end)?;
-    out.finish()
+    Ok(out.finish()?.done())
 }
 
 fn header(block_size: BlockSize, members: &[Member]) -> Vec<u8> {

@@ -4,9 +4,8 @@
 //! next packer starts both anew and goes through the state again: what is still as it was is taken from here, without
 //! its content. What changed since, or is gone, stays in the zip as bytes that nothing names.
 
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Read, Write};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::base::{BaseIndex, Follower};
@@ -18,6 +17,7 @@ use crate::{
         zip::{Begun, Central},
     },
     domain::{Entry, EntryKind},
+    spool::{Spooled, Spools},
 };
 
 /// Where a zip goes to.
@@ -64,9 +64,9 @@ pub(super) struct Open {
 pub struct Grown {
     pub(in crate::archive) mark: Mark,
     /// Of the compressed manifest.
-    pub(in crate::archive) manifest: Vec<u8>,
+    pub(in crate::archive) manifest: Spooled,
     /// Of the compressed central directory.
-    pub(in crate::archive) central: Vec<u8>,
+    pub(in crate::archive) central: Spooled,
 }
 
 /// What packing that was cut off left.
@@ -74,19 +74,20 @@ pub struct Grown {
 pub struct Left {
     pub(in crate::archive) mark: Mark,
     manifest: Manifest,
-    central: Bytes,
+    central: Spooled,
 }
 
 impl Left {
     /// Of everything that came up to the mark.
     pub(in crate::archive) fn new(
         mark: Mark,
-        manifest: &[u8],
-        central: Bytes,
+        manifest: &Spooled,
+        central: Spooled,
         block_size: BlockSize,
+        spools: &Spools,
     ) -> Result<Self, ManifestError> {
-        let whole = complete(manifest, mark.manifest, block_size).map_err(WireError::Stream)?;
-        Ok(Self { mark, manifest: Manifest::read(whole.into())?, central })
+        let whole = complete(manifest, mark.manifest, block_size, spools).map_err(WireError::Stream)?;
+        Ok(Self { mark, manifest: Manifest::read(whole)?, central })
     }
 
     pub(super) fn block_size(&self) -> BlockSize {
@@ -111,7 +112,7 @@ impl Left {
 
     /// A reader of the entries that it has.
     pub(super) fn follow(&self, is_full: bool) -> Result<Resumed, ManifestError> {
-        let unpacked = zstd::Decoder::with_buffer(Cursor::new(self.central.clone())).map_err(WireError::Stream)?;
+        let unpacked = zstd::Decoder::new(self.central.reader()).map_err(WireError::Stream)?;
         let central: Box<dyn Read + Send> = Box::new(io::BufReader::new(unpacked.take(self.mark.central)));
         let files = Follower::of(self.manifest.items()?, 0)?;
         Ok(Resumed { mark: self.mark, files, central: Central::new(central), records: 0, is_full, is_untouched: true })

@@ -1,7 +1,7 @@
 //! What every backup's zip has: the manifest, which grows beside the entries and ends them, and the tally of it all.
 
 use std::{
-    io::{self, Write},
+    io::{self, Read, Write},
     sync::Arc,
 };
 
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     archive::{
         block::BlockSize,
-        manifest::{Frame, Item, ManifestWriter, Member},
+        manifest::{Ended, Frame, Item, ManifestWriter, Member},
         zip::ZipWriter,
     },
     clock::Clock,
@@ -26,6 +26,9 @@ use crate::{
 const EXTRACTORS_BUFFER: u64 = 256 << 10;
 /// A zstd frame of no bytes: magic number, "one segment of length 0", one last raw block of length 0.
 const EMPTY_FRAME: [u8; 9] = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0x00, 0x01, 0x00, 0x00];
+
+/// How much of a manifest is read at once.
+const PIECE: usize = 256 << 10;
 
 /// Where little is written, it is marked at least so often.
 const PERIOD: TimeDelta = TimeDelta::seconds(30);
@@ -52,8 +55,8 @@ impl<W: Out> Output<W> {
         let (offset, stored_bytes) = left.map_or((0, 0), |mark| (mark.offset, mark.stored_bytes));
         meter.stored(stored_bytes);
         Ok(Self {
-            zip: ZipWriter::after(out, offset).map_err(PackError::Start)?,
-            manifest: ManifestWriter::new(packing.block_size, members).map_err(PackError::Start)?,
+            zip: ZipWriter::after(out, offset, &packing.spools).map_err(PackError::Start)?,
+            manifest: ManifestWriter::new(packing.block_size, members, &packing.spools).map_err(PackError::Start)?,
             block_size: packing.block_size,
             meter,
             plain_bytes: 0,
@@ -133,14 +136,14 @@ impl<W: Out> Output<W> {
     /// Writes the manifest and ends the zip.
     pub(super) fn finish(mut self) -> Result<(Packed, W), PackError> {
         let write = |source| PackError::Write { path: MANIFEST.to_owned(), source };
-        let manifest = self.manifest.finish().map_err(write)?;
-        let manifest_offset = put_manifest(&mut self.zip, &manifest).map_err(write)?;
+        let manifest = self.manifest.end().map_err(write)?;
+        let (manifest_offset, manifest_hash) = put_manifest(&mut self.zip, &manifest).map_err(write)?;
         let (out, zip_len) = self.zip.finish().map_err(write)?;
         let packed = Packed {
             zip_len,
             manifest_offset,
-            manifest_len: manifest.len() as u64,
-            manifest_hash: *blake3::hash(&manifest).as_bytes(),
+            manifest_len: manifest.compressed.len(),
+            manifest_hash,
             plain_bytes: self.plain_bytes,
             stored_bytes: self.stored_bytes,
             files: self.files,
@@ -159,28 +162,19 @@ pub(super) fn len_of(item: &Item) -> u64 {
     }
 }
 
-/// Writes the manifest's entry; answers where its compressed bytes start.
-fn put_manifest<W: Write>(zip: &mut ZipWriter<W>, manifest: &[u8]) -> io::Result<u64> {
+/// Writes the manifest's entry; answers where its compressed bytes start, and their hash.
+fn put_manifest<W: Write>(zip: &mut ZipWriter<W>, manifest: &Ended) -> io::Result<(u64, [u8; 32])> {
     zip.start_own(MANIFEST, 0)?;
-    let offset = zip.offset();
-    zip.data(manifest)?;
-    let mut plain = Checksum::default();
-    let len = io::copy(&mut zstd::Decoder::new(manifest)?, &mut plain)?;
-    zip.finish_entry(plain.0.finalize(), len)?;
-    Ok(offset)
-}
-
-/// The CRC that a zip wants of its plain bytes.
-#[derive(Default)]
-struct Checksum(crc32fast::Hasher);
-
-impl Write for Checksum {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
+    let (offset, mut hash) = (zip.offset(), blake3::Hasher::new());
+    let (mut compressed, mut piece) = (manifest.compressed.reader(), vec![0; PIECE]);
+    loop {
+        let count = compressed.read(&mut piece)?;
+        if count == 0 {
+            break;
+        }
+        hash.update(&piece[..count]);
+        zip.data(&piece[..count])?;
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    zip.finish_entry(manifest.crc, manifest.len)?;
+    Ok((offset, *hash.finalize().as_bytes()))
 }
