@@ -29,7 +29,7 @@ use crate::{
 /// Which backups of a scope are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// None whose name has an earlier time.
+    /// None whose name and record have an earlier time.
     pub start: Option<DateTime<Utc>>,
     /// None whose name or record has a later time.
     pub end: Option<DateTime<Utc>>,
@@ -58,7 +58,8 @@ pub struct Listing {
     /// The backups.
     pub items: Vec<Found>,
     /// Where this page ended, if the limit kept some back: the `after` of the next one. It need not be among the items,
-    /// since a backup can go between being named and being read.
+    /// since a backup can go between being named and being read. The next page can be empty, if only records put what is
+    /// left outside the filter.
     pub next: Option<Position>,
 }
 

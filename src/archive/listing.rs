@@ -1,10 +1,10 @@
 //! Lists backups of one storage or of several as one list: by place, then time, then storage.
 //!
-//! Owns which names are listed and on which page. What the name tells is never fetched: everything but the page itself is
-//! decided before any record is read, and a record that was read before is not read again.
+//! Owns which names are listed and on which page. A page is chosen by names and only its records are read, none twice. What
+//! a record puts outside the filter, since its backup was resumed, goes, and the page is chosen anew without it.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -48,6 +48,9 @@ struct Named {
     record: Object,
 }
 
+/// What no two of a list share.
+type Key = (StoreId, Location);
+
 /// The backups in a scope on these shelves, which are in the order of their ids.
 pub(super) async fn list(
     shelves: &[Arc<Shelf>],
@@ -59,17 +62,22 @@ pub(super) async fn list(
     let mut named: Vec<_> = of_each.into_iter().flatten().collect();
     named.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
     named.dedup_by(|a, b| a.order() == b.order());
+    if let Some(start) = filter.start {
+        keep_resumable(&mut named, start);
+    }
+    let mut known = HashMap::new();
     loop {
         let (page, next) = page(&named, filter);
-        let reads = page.iter().cloned().map(|named| read(named, cache));
-        let found: Vec<_> = stream::iter(reads).buffered(READS).try_collect().await?;
-        let read = page.iter().zip(&found);
-        let late: Vec<_> =
-            read.filter(|(_, found)| is_late(found.as_ref(), filter)).map(|(it, _)| it.position()).collect();
-        if late.is_empty() {
-            return Ok(Listing { items: found.into_iter().flatten().collect(), next });
+        let unread = page.iter().filter(|named| !known.contains_key(&named.key())).cloned();
+        let found = read_all(unread.collect(), cache).await?;
+        let outside: HashSet<_> =
+            found.iter().filter(|(_, found)| is_outside(found.as_ref(), filter)).map(|(key, _)| key.clone()).collect();
+        known.extend(found);
+        if outside.is_empty() {
+            let items = page.iter().filter_map(|named| known.remove(&named.key()).flatten()).collect();
+            return Ok(Listing { items, next });
         }
-        named.retain(|named| !late.contains(&named.position()));
+        named.retain(|named| !outside.contains(&named.key()));
     }
 }
 
@@ -130,6 +138,10 @@ impl Named {
     fn position(&self) -> Position {
         Position { place: self.place.clone(), time: self.time, store: self.shelf.id.clone() }
     }
+
+    fn key(&self) -> Key {
+        (self.shelf.id.clone(), self.location.clone())
+    }
 }
 
 /// One listing of the storage; none of its objects twice.
@@ -149,12 +161,11 @@ async fn names(shelf: &Arc<Shelf>, scope: &Scope, filter: &Filter) -> Result<Vec
     Ok(objects.into_iter().filter_map(|object| name(shelf, object, filter)).collect())
 }
 
-/// The backup whose record this is, if it is one and the filter lets it through.
+/// The backup whose record this is, if it is one and the filter lets it through, but for its start.
 fn name(shelf: &Arc<Shelf>, record: Object, filter: &Filter) -> Option<Named> {
     let location = location_of_metadata(&record.key)?;
     let (place, time) = Place::of(&location).ok()?;
-    let wanted = filter.start.is_none_or(|start| start <= time)
-        && filter.end.is_none_or(|end| time <= end)
+    let wanted = filter.end.is_none_or(|end| time <= end)
         && shelf.partitions.as_ref().is_none_or(|wanted| wanted.contains(&place.partition));
     wanted.then_some(Named { shelf: Arc::clone(shelf), place, time, location, record })
 }
@@ -170,8 +181,22 @@ fn page(named: &[Named], filter: &Filter) -> (Vec<Named>, Option<Position>) {
 }
 
 /// A backup that was resumed has a state that is later than its name.
-fn is_late(found: Option<&Found>, filter: &Filter) -> bool {
-    found.zip(filter.end).is_some_and(|(found, end)| found.time > end)
+fn is_outside(found: Option<&Found>, filter: &Filter) -> bool {
+    let is_early = |time| filter.start.is_some_and(|start| time < start);
+    let is_late = |time| filter.end.is_some_and(|end| time > end);
+    found.is_some_and(|found| is_early(found.time) || is_late(found.time))
+}
+
+/// Keeps those named from `start` on, and of each place the last name before: one job a partition runs at a time, so only
+/// its record can tell a time after `start`.
+fn keep_resumable(named: &mut Vec<Named>, start: DateTime<Utc>) {
+    let mut after: Option<(Place, DateTime<Utc>)> = None;
+    named.reverse();
+    named.retain(|named| {
+        let follows = after.replace((named.place.clone(), named.time)).filter(|(place, _)| *place == named.place);
+        named.time >= start || follows.is_none_or(|(_, time)| time >= start || time == named.time)
+    });
+    named.reverse();
 }
 
 /// Of each place's, which follow each other, the last.
@@ -192,6 +217,11 @@ fn keep_page(named: &mut Vec<&Named>, filter: &Filter) -> Option<Position> {
     let page = filter.limit.filter(|limit| *limit < named.len())?;
     named.truncate(page);
     named.last().map(|named| named.position())
+}
+
+async fn read_all(named: Vec<Named>, cache: &Cache) -> Result<Vec<(Key, Option<Found>)>, CatalogError> {
+    let reads = named.into_iter().map(|named| async { Ok((named.key(), read(named, cache).await?)) });
+    stream::iter(reads).buffered(READS).try_collect().await
 }
 
 /// Reads one record, unless that was done before; none if it was deleted since it was listed.

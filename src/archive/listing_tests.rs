@@ -138,6 +138,42 @@ async fn a_backup_that_was_resumed_is_of_the_time_of_its_state_and_not_of_its_na
 }
 
 #[tokio::test]
+async fn a_backup_that_was_resumed_after_the_start_of_a_list_is_in_it() {
+    let storage = storage().await;
+    for (partition, name, state) in [(1, 3, 6), (2, 4, 5)] {
+        store_late(&storage, &at("Svc", partition), noon() + hours(name), noon() + hours(state)).await;
+    }
+    store(&storage, &at("Svc", 1), noon() + hours(8), vec![]).await;
+    let calls = Faults::new(vec![]);
+    let watched = storage.observed(calls.clone());
+    let filter = |start| Filter { start: Some(noon() + hours(start)), ..Filter::default() };
+    let listed = async |filter| page(&watched, &application(), &filter).await.unwrap();
+    assert_eq!(hours_of(&listed(filter(6)).await.items), [(1, 6), (1, 8)]);
+    assert_eq!(reads(&calls), 4, "what is in the list, and the last name before it of each of the others");
+    assert_eq!(hours_of(&listed(filter(5)).await.items), [(1, 6), (1, 8), (2, 5)]);
+    assert_eq!(hours_of(&listed(filter(7)).await.items), [(1, 8)]);
+    assert_eq!(hours_of(&listed(Filter { latest: true, ..filter(5) }).await.items), [(1, 8), (2, 5)]);
+    let first = listed(Filter { limit: Some(1), ..filter(5) }).await;
+    let second = listed(Filter { limit: Some(2), after: first.next, ..filter(5) }).await;
+    assert_eq!((hours_of(&first.items), hours_of(&second.items)), (vec![(1, 6)], vec![(1, 8), (2, 5)]));
+    let third = listed(Filter { after: second.next.clone(), ..filter(5) }).await;
+    assert!(second.next.is_none() || third.items.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_outside_costs_no_other_record_a_second_reading() {
+    let (storage, calls) = (storage().await, Faults::new(vec![]));
+    store_late(&storage, &at("Svc", 1), noon() + hours(3), noon() + hours(6)).await;
+    let key = Keys::of(&at("Svc", 1).location(noon())).unwrap().metadata;
+    storage.delete(&key).await.unwrap();
+    // Of a length that no cache remembers.
+    storage.put_new(&key, vec![b'x'; 8192].into()).await.unwrap();
+    let filter = Filter { end: Some(noon() + hours(5)), ..Filter::default() };
+    let found = list(&storage.observed(calls.clone()), &service("fabric:/App/Svc"), &filter).await.unwrap();
+    assert_eq!((found.len(), reads(&calls)), (6, 7));
+}
+
+#[tokio::test]
 async fn a_record_within_the_second_of_its_name_is_as_old_as_its_name() {
     let storage = Storage::memory();
     store_late(&storage, &at("Svc", 1), noon(), noon() + TimeDelta::milliseconds(700)).await;

@@ -187,7 +187,8 @@ impl Engine {
     ) -> Result<Staged, End> {
         let source = hosted.source.clone();
         let snapshot = blocking(move || source.snapshot()).await;
-        // From here on the state is what it is at the end of the attempt, else the look before the end tells.
+        // What the snapshot saw is the state as of now: if anything changes later, the look before the end sees it and the
+        // attempt fails.
         let at = self.clock.now().trunc_subsecs(0);
         let (run, absent) = (Run::of(hosted.partition.id, job), absence(&snapshot));
         if let Some(found) = &absent {
