@@ -7,6 +7,7 @@
 //! number of workers. A thread that fails or dies ends them all: each notices at
 //! its next chunk, and the caller of the packer gets the reason. Dropping the packer gives the backup up.
 
+mod background;
 mod base;
 mod chunk;
 mod error;
@@ -27,7 +28,7 @@ use std::{
         Arc, Mutex,
         mpsc::{self, Receiver, Sender},
     },
-    thread::{self, JoinHandle},
+    thread::{JoinHandle, available_parallelism},
 };
 
 pub use base::Base;
@@ -84,7 +85,7 @@ pub struct Packing {
 impl Packing {
     /// A full backup.
     pub fn full(block_size: BlockSize) -> Self {
-        let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
+        let workers = available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
         Self { block_size, base: None, left: None, level: COMPRESSION_LEVEL, workers, spools: Spools::in_memory() }
     }
 
@@ -181,7 +182,7 @@ impl<W: Out + Send + 'static> Packer<W> {
             Some(_) => Body::Increment(Increment::new(out, jobs.clone(), chunks, begun).into()),
         };
         let run = move || assemble(body, Inbox::new(results), &back);
-        let assembly = thread::Builder::new().name("pack-assembler".to_owned()).spawn(run);
+        let assembly = background::spawn("pack-assembler", run);
         Ok(Self {
             order: Order::default(),
             chunk: None,

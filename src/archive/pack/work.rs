@@ -9,11 +9,11 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         mpsc::{Receiver, Sender},
     },
-    thread,
+    thread::panicking,
 };
 
 use super::{
-    PackError, Packing,
+    PackError, Packing, background,
     base::BaseIndex,
     chunk::{Block, Chunk, Content, Done, Job, NewFrame, Part},
 };
@@ -64,7 +64,7 @@ fn start(
             }
         }
     };
-    thread::Builder::new().name("pack-worker".to_owned()).spawn(run).map(drop)
+    background::spawn("pack-worker", run).map(drop)
 }
 
 /// Waits for a job. Not held while the job is done.
@@ -77,7 +77,7 @@ struct Telling(Sender<Done>);
 
 impl Drop for Telling {
     fn drop(&mut self) {
-        if thread::panicking() {
+        if panicking() {
             // Without an assembler there is nobody to tell.
             let _ = self.0.send(Done::Stopped);
         }
