@@ -3,8 +3,8 @@
 //! Owns every system call on a state. Never follows a symbolic link: each step of a path is opened relative to the
 //! directory before it with `O_NOFOLLOW`, so a part that turns into a link under our hands is an error, not a leak.
 //!
-//! **Reading** is a seqlock. [`Source::snapshot`] walks once and keeps 16 bytes an entry: a hash of its path and one of
-//! its *stamp* (device, inode, type and mode, size, mtime, ctime). Every later walk and every opened file is held
+//! **Reading** is a seqlock. [`Source::snapshot`] walks once, keeps the entries in a spool, and in memory 16 bytes of each: a
+//! hash of its path and one of its *stamp* (device, inode, type and mode, size, mtime, ctime). Every opened file is held
 //! against them, and [`Snapshot::verify`] looks at the whole tree once more after the last byte was read. If each stamp
 //! is then what it was before the first byte, nothing moved in between, provided that a later change cannot repeat a
 //! stamp. The kernel's stamps move in ticks of up to 10 ms, so a file written in the tick of its own walk could be
@@ -34,6 +34,8 @@ mod inspect;
 mod landing;
 mod reader;
 mod remove;
+mod second;
+mod seen;
 mod snapshot;
 mod staging;
 mod stamp;
@@ -46,6 +48,8 @@ mod walk;
 use std::path::PathBuf;
 
 use uuid::Uuid;
+
+use crate::spool::Spools;
 
 pub use annex::Recovered;
 #[cfg(test)]
@@ -63,12 +67,13 @@ use annex::Annex;
 pub struct Source {
     root: PathBuf,
     always_read: bool,
+    spools: Spools,
 }
 
 impl Source {
     /// A state that is this directory. Nothing is looked at yet.
     pub fn directory(path: impl Into<PathBuf>) -> Self {
-        Self { root: path.into(), always_read: false }
+        Self { root: path.into(), always_read: false, spools: Spools::in_memory() }
     }
 
     /// Whether every backup is to read every file, also those that seem not to have changed: for states that change
@@ -76,6 +81,12 @@ impl Source {
     #[must_use]
     pub fn always_read(self, always_read: bool) -> Self {
         Self { always_read, ..self }
+    }
+
+    /// Where a snapshot keeps what it saw, if that is too much for memory.
+    #[must_use]
+    pub fn spooling(self, spools: Spools) -> Self {
+        Self { spools, ..self }
     }
 
     /// Whether a later walk can tell, without reading, that a file is still the same.
@@ -90,7 +101,7 @@ impl Source {
 
     /// Walks the state once, without reading a file, and remembers what was there.
     pub fn snapshot(&self) -> Result<Snapshot, SourceError> {
-        Snapshot::take(&self.root, self.always_read)
+        Snapshot::take(&self.root, self.always_read, &self.spools)
     }
 
     /// A place beside the state, on its file system, for what a job makes there that never becomes the state. Nobody else

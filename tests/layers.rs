@@ -22,7 +22,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("job", 1, &[]),
     ("policy", 1, &["chain"]),
     ("storage", 2, &["disk", "clock"]),
-    ("source", 2, &["disk", "clock"]),
+    ("source", 2, &["disk", "spool", "clock"]),
     ("ledger", 2, &["job", "clock"]),
     ("archive", 2, &["storage", "chain", "job", "disk", "spool", "clock"]),
     ("retention", 3, &["archive", "ledger", "policy", "chain", "clock"]),

@@ -185,7 +185,7 @@ impl Engine {
         base: &mut Option<Base>,
         again: &mut Option<Resumption>,
     ) -> Result<Staged, End> {
-        let source = hosted.source.clone();
+        let source = hosted.source.clone().spooling(self.spools.clone());
         let snapshot = blocking(move || source.snapshot()).await;
         // What the snapshot saw is the state as of now: if anything changes later, the look before the end sees it and the
         // attempt fails.

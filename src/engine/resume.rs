@@ -102,7 +102,7 @@ async fn objection(left: Left, snapshot: &Arc<Snapshot>, packing: &Packing) -> O
     }
 }
 
-/// Looks at the state once more, without reading.
+/// Holds what was seen of the state against what was packed.
 fn is_worth_it(snapshot: &Snapshot, left: &Left) -> Result<bool, CopyError> {
     let mut used = Use::of(left).map_err(PackError::Left)?;
     let mut walk = snapshot.walk();

@@ -64,6 +64,9 @@ pub enum SourceError {
         /// The configured directory.
         path: String,
     },
+    /// There is no room for the list of what was seen, or it cannot be read again.
+    #[error("the list of the state's files cannot be kept")]
+    Kept(#[source] io::Error),
     /// The file system refused.
     #[error("{doing} '{path}' failed")]
     Io {

@@ -1,7 +1,7 @@
-//! The seqlock over a tree: what was there when the snapshot was taken, and every later look held against it.
+//! The seqlock over a tree: what was there when the snapshot was taken, and the later looks that are held against it.
 
 use std::{
-    fmt,
+    fmt, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{
@@ -12,11 +12,16 @@ use std::{
 
 use rustix::fs::syncfs;
 
-use crate::domain::{Entry, EntryKind, TreePath};
+use crate::{
+    domain::{Entry, EntryKind, TreePath},
+    spool::Spools,
+};
 
 use super::{
     SourceError, dirfd,
     reader::FileReader,
+    second::SecondLook,
+    seen::{Again, Seeing, Seen},
     stamp::hash,
     trail::Trail,
     walk::{Found, Look, Walker},
@@ -28,11 +33,11 @@ const EXAMPLES: usize = 10;
 /// What a state was at one moment. [`Self::verify`] tells whether it still is.
 pub struct Snapshot {
     place: PathBuf,
-    root: OwnedFd,
     /// Where the last file was opened.
     trail: Mutex<Trail>,
     /// The root's mark, then one an entry in the order of the walk.
     marks: Vec<Mark>,
+    seen: Seen,
     /// Where the last opened file's mark was: files are opened about in the order of the walk.
     near: AtomicUsize,
     files: u64,
@@ -42,10 +47,12 @@ pub struct Snapshot {
     always_read: bool,
 }
 
+/// What of an entry is held against later looks.
 #[derive(Clone, Copy)]
-struct Mark {
-    path: u64,
-    stamp: u64,
+pub(super) struct Mark {
+    /// A hash.
+    pub(super) path: u64,
+    pub(super) stamp: u64,
 }
 
 /// The sockets, fifos and devices of a state, which no backup carries.
@@ -58,39 +65,23 @@ pub struct Skipped {
 }
 
 impl Snapshot {
-    pub(super) fn take(place: &Path, always_read: bool) -> Result<Self, SourceError> {
+    pub(super) fn take(place: &Path, always_read: bool, spools: &Spools) -> Result<Self, SourceError> {
         let root = dirfd::open_root(place)?;
         let (walker, stamp) = Walker::start(&root, Look::AtRest)?;
         let trail = Trail::start(&root).map_err(|errno| SourceError::io("reading", ".", errno))?.into();
-        let marks = vec![Mark { path: hash("."), stamp }];
-        let near = AtomicUsize::new(0);
-        let (place, skipped) = (place.to_owned(), Skipped::default());
-        let mut snapshot = Self { place, root, trail, marks, near, files: 0, bytes: 0, skipped, always_read };
-        for found in walker {
-            snapshot.note(found?);
-        }
-        snapshot.clean_pages()?;
-        Ok(snapshot)
-    }
-
-    /// Writes through a mapping move a file's times only when they dirty a clean page. So between the look and the reading
-    /// every page is made clean: who writes from now on is seen by the second look. Not on tmpfs, which has no clean
-    /// pages, nor on another file system that is mounted inside the state.
-    fn clean_pages(&self) -> Result<(), SourceError> {
-        syncfs(&self.root).map_err(|errno| SourceError::io("flushing the file system of", ".", errno))
-    }
-
-    fn note(&mut self, found: Found) {
-        match found {
-            Found::Other(what) => self.skipped.note(what),
-            Found::Entry(entry, stamp) => {
-                self.marks.push(Mark { path: hash(entry.path.as_str()), stamp });
-                if let EntryKind::File { len } = entry.kind {
-                    self.files += 1;
-                    self.bytes += len;
-                }
-            }
-        }
+        let look = FirstLook::through(walker, stamp, spools)?;
+        clean_pages(&root)?;
+        Ok(Self {
+            place: place.to_owned(),
+            trail,
+            marks: look.marks,
+            seen: look.seeing.done().map_err(SourceError::Kept)?,
+            near: AtomicUsize::new(0),
+            files: look.files,
+            bytes: look.bytes,
+            skipped: look.skipped,
+            always_read,
+        })
     }
 
     /// How many entries the state has.
@@ -113,10 +104,10 @@ impl Snapshot {
         &self.skipped
     }
 
-    /// The entries, depth first: a directory before what it holds, names in the order of their bytes. The same each
-    /// time, or [`SourceError::Changed`], which for a directory may come as late as the end. Nothing follows an error.
+    /// The entries as they were, depth first: a directory before what it holds, names in the order of their bytes. Looks
+    /// at nothing.
     pub fn walk(&self) -> Walk<'_> {
-        Walk::start(self, &self.root)
+        Walk { entries: self.seen.again(), marks: &self.marks, always_read: self.always_read, next: 1 }
     }
 
     /// Opens a file of the walk, if it is still the one.
@@ -144,82 +135,63 @@ impl Snapshot {
     /// so a state that was replaced as a whole is noticed too.
     pub fn verify(&self) -> Result<(), SourceError> {
         let root = dirfd::open_root(&self.place)?;
-        Walk::start(self, &root).try_for_each(|entry| entry.map(drop))
+        SecondLook::start(&root, &self.marks)?.finish()
     }
 }
 
-/// A walk that answers the entries of its snapshot and fails at the first that is not as it was.
+/// Writes through a mapping move a file's times only when they dirty a clean page. So between the look and the reading
+/// every page is made clean: who writes from now on is seen by the second look. Not on tmpfs, which has no clean
+/// pages, nor on another file system that is mounted inside the state.
+fn clean_pages(root: &OwnedFd) -> Result<(), SourceError> {
+    syncfs(root).map_err(|errno| SourceError::io("flushing the file system of", ".", errno))
+}
+
+/// What the first walk gathers.
+struct FirstLook {
+    marks: Vec<Mark>,
+    seeing: Seeing,
+    files: u64,
+    bytes: u64,
+    skipped: Skipped,
+}
+
+impl FirstLook {
+    fn through(walker: Walker, root: u64, spools: &Spools) -> Result<Self, SourceError> {
+        let marks = vec![Mark { path: hash("."), stamp: root }];
+        let mut look = Self { marks, seeing: Seeing::start(spools), files: 0, bytes: 0, skipped: Skipped::default() };
+        for found in walker {
+            match found? {
+                Found::Other(what) => look.skipped.note(what),
+                Found::Entry(entry, stamp) => look.note(&entry, stamp).map_err(SourceError::Kept)?,
+            }
+        }
+        Ok(look)
+    }
+
+    fn note(&mut self, entry: &Entry, stamp: u64) -> io::Result<()> {
+        self.marks.push(Mark { path: hash(entry.path.as_str()), stamp });
+        if let EntryKind::File { len } = entry.kind {
+            self.files += 1;
+            self.bytes += len;
+        }
+        self.seeing.add(entry)
+    }
+}
+
+/// The entries of a snapshot once more.
 pub struct Walk<'s> {
-    walker: Result<Walker, Option<SourceError>>,
+    entries: Again,
     marks: &'s [Mark],
     always_read: bool,
-    /// The next mark to meet.
+    /// The mark of the entry that comes next.
     next: usize,
-    /// The first directory with another stamp. What was added to it or changed in it makes the better name, if met.
-    suspect: Option<String>,
 }
 
-impl<'s> Walk<'s> {
-    fn start(snapshot: &'s Snapshot, root: &OwnedFd) -> Self {
-        let (marks, always_read) = (snapshot.marks.as_slice(), snapshot.always_read);
-        let mut walk = Walk { walker: Err(None), marks, always_read, next: 1, suspect: None };
-        walk.walker = match Walker::start(root, Look::AsIs) {
-            Ok((walker, stamp)) => {
-                walk.suspect = (stamp != snapshot.marks[0].stamp).then(|| ".".to_owned());
-                Ok(walker)
-            }
-            Err(error) => Err(Some(error)),
-        };
-        walk
-    }
-
+impl Walk<'_> {
     /// The stamp of the entry that came last, to know it again by in a later backup: it is another one if anything about
     /// the entry moved. 0 if every file is always to be read.
     pub fn stamp(&self) -> u64 {
         if self.always_read { 0 } else { self.marks[self.next - 1].stamp }
-    }
-
-    fn step(&mut self) -> Option<Result<Entry, SourceError>> {
-        let walker = match &mut self.walker {
-            Ok(walker) => walker,
-            Err(error) => return error.take().map(Err),
-        };
-        loop {
-            match walker.next() {
-                Some(Ok(Found::Other(_))) => {}
-                Some(Ok(Found::Entry(entry, stamp))) => return Some(self.compare(entry, stamp)),
-                Some(Err(error)) => return Some(Err(error)),
-                None => return self.end().map(Err),
-            }
-        }
-    }
-
-    fn compare(&mut self, entry: Entry, stamp: u64) -> Result<Entry, SourceError> {
-        let path = hash(entry.path.as_str());
-        match self.marks.get(self.next) {
-            Some(mark) if mark.path == path && mark.stamp == stamp => {}
-            Some(mark) if mark.path == path && entry.kind == EntryKind::Directory => {
-                self.suspect.get_or_insert_with(|| entry.path.as_str().to_owned());
-            }
-            Some(mark) if mark.path != path && self.is_ahead(path) => return Err(self.removed(entry.path.as_str())),
-            _ => return Err(SourceError::changed(entry.path.as_str())),
-        }
-        self.next += 1;
-        Ok(entry)
-    }
-
-    /// Whether an entry comes later in the snapshot, so that what should be here is gone.
-    fn is_ahead(&self, path: u64) -> bool {
-        self.marks[self.next..].iter().any(|mark| mark.path == path)
-    }
-
-    fn removed(&mut self, met_instead: &str) -> SourceError {
-        SourceError::changed(self.suspect.take().unwrap_or_else(|| met_instead.to_owned()))
-    }
-
-    fn end(&mut self) -> Option<SourceError> {
-        let complete = self.next == self.marks.len() && self.suspect.is_none();
-        (!complete).then(|| self.removed("."))
     }
 }
 
@@ -227,11 +199,9 @@ impl Iterator for Walk<'_> {
     type Item = Result<Entry, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let step = self.step();
-        if !matches!(step, Some(Ok(_))) {
-            self.walker = Err(None);
-        }
-        step
+        let entry = self.entries.next()?;
+        self.next += 1;
+        Some(entry.map_err(SourceError::Kept))
     }
 }
 

@@ -36,27 +36,30 @@ def test_a_file_in_the_place_of_a_share_is_told_and_not_listed_as_empty(fresh_la
 
 
 @pytest.fixture
-def lab_with_a_small_spool(tmp_path):
-    """A server whose directory for what is too much for memory has 1 MiB of its own."""
+def lab_with_a_small_spool(request, tmp_path):
+    """A server whose directory for what is too much for memory has only so much of its own."""
     lab = Lab(tmp_path / "home")
     spool = lab.data / "spool"
     spool.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", spool], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={request.param}", "none", spool], check=True)
     lab.start()
     yield lab, spool
     lab.kill()
     subprocess.run(["umount", "--lazy", spool], check=True)
 
 
-def test_a_full_data_directory_fails_jobs_in_clear_words_and_leaves_nothing(lab_with_a_small_spool):
-    """The manifest of so many files is larger than what is kept in memory, and than the disk."""
+@pytest.mark.parametrize(("lab_with_a_small_spool", "is_list"), [("1m", True), ("2m", False)], indirect=["lab_with_a_small_spool"])
+def test_a_full_data_directory_fails_jobs_in_clear_words_and_leaves_nothing(lab_with_a_small_spool, is_list):
+    """The list of so many files is larger than what is kept in memory, and than the disk; or there is room for it, but not for
+    the manifest besides."""
     lab, spool = lab_with_a_small_spool
     storage = lab.share("files")
-    for number in range(30_000):
+    for number in range(40_000):
         (lab.state(LOW) / f"{number:06}").write_bytes(number.to_bytes(4, "little"))
     assert lab.api.backup(LOW.id, storage).status == 202
     ended = lab.api.backup_ended(LOW.id)
     assert ended["BackupState"] == "Failure", ended
-    assert f"cannot be kept in '{spool}'" in ended["FailureError"]["Message"], ended
+    message = ended["FailureError"]["Message"]
+    assert f"cannot be kept in '{spool}'" in message and ("list of the state's files" in message) == is_list, message
     assert [path for path in (lab.shares / "files").rglob("*") if path.is_file()] == []
     assert subprocess.run(["du", "-s", spool], check=True, capture_output=True, text=True).stdout.split()[0] == "0"
