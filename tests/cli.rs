@@ -487,6 +487,15 @@ fn a_connection_string_may_come_from_the_environment() {
 }
 
 #[test]
+fn who_reads_no_more_has_what_he_wanted() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let program = Command::new(env!("CARGO_BIN_EXE_fabric-backup")).arg("config-schema").stdout(writer).output();
+    let done = program.unwrap();
+    assert_eq!((done.status.code(), done.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     let run = run(Path::new("/"), &["--version"]);
     assert_eq!((run.code, run.out), (Some(0), format!("fabric-backup {}\n", env!("CARGO_PKG_VERSION"))));

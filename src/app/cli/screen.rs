@@ -22,9 +22,12 @@ const BAR: &str = "{msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binar
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Prints a line that was asked for.
+/// Prints a line that was asked for. Who reads no more, as `head` does, has what he wanted.
 pub(super) fn print(text: impl Display) -> Result<(), CliError> {
-    writeln!(io::stdout(), "{text}").map_err(CliError::Output)
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.map_err(CliError::Output),
+    }
 }
 
 /// Tells something aside. Nothing depends on whether anybody reads it.
