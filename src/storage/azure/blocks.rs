@@ -11,7 +11,7 @@ const MIB: usize = 1 << 20;
 /// Azure's limit for one block.
 const LONGEST: usize = 4000 * MIB;
 
-/// Up to this length as many blocks are on their way as 64 MiB of memory hold; longer ones take two of themselves.
+/// Up to this length several blocks are on their way at once; longer ones take twice their length of memory.
 const SHORT: usize = 32 * MIB;
 
 /// So many blocks are as long as they were meant to be. The others are for those who knew too little.
@@ -50,11 +50,12 @@ impl Blocks {
     }
 }
 
-/// Longer ones would make small blobs slower, shorter ones large blobs impossible.
+/// At first as many as are on their way at once, so that small blobs go up side by side too. Later ones are longer: each costs
+/// client and server something, and large blobs would have too many of them.
 fn short(index: usize) -> usize {
     match index {
-        0..5_000 => SHORT / 4,
-        5_000..10_000 => SHORT / 2,
+        0..8 => SHORT / 4,
+        8..5_000 => SHORT / 2,
         _ => SHORT,
     }
 }

@@ -11,8 +11,8 @@ use super::{
     blocks::{Blocks, MOST_BLOCKS},
 };
 
-/// Bytes on their way at one time, but always one block; with the block that is gathered about 64 MiB.
-const IN_FLIGHT: usize = 56 << 20;
+/// Bytes on their way at one time, but always one block; the block that is gathered comes on top.
+const IN_FLIGHT: usize = 64 << 20;
 
 /// Blocks go up side by side and become a blob with one conditional commit. Dropping the set stops the transfers.
 pub(super) struct AzureUpload {
