@@ -1,7 +1,7 @@
 //! Bytes that grow with a state and are read again: in memory while they are few, then in a file without a name.
 //!
-//! Nobody else can see or change the file, and it is gone with the last who holds it, however the process ends. Nothing is
-//! ever synced: none of it outlives the process. Owns neither what the bytes mean nor which directory has room for them; a
+//! Nobody else can see or change the file, and it is gone with the last who holds it, however the process ends. Nothing here
+//! syncs it: none of it outlives the process. Owns neither what the bytes mean nor which directory has room for them; a
 //! temporary one may be memory itself.
 
 use std::{
@@ -168,7 +168,10 @@ impl Read for Reader {
         let Spooled { place, range } = &mut self.0;
         let most = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(room.len());
         let count = match place {
-            Place::File(file) => file.read_at(&mut room[..most], range.start)?,
+            Place::File(file) => match file.read_at(&mut room[..most], range.start)? {
+                0 if most > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => count,
+            },
             Place::Memory(bytes) => {
                 let start = usize::try_from(range.start).map_err(io::Error::other)?;
                 room[..most].copy_from_slice(&bytes[start..start + most]);
@@ -247,6 +250,15 @@ mod tests {
             assert!(read(&all) == bytes(len) && read(&part) == bytes(len)[len - 7..] && read(&none).is_empty());
             assert!(read(&spool.since(len as u64)) == vec![255; FEW]);
         }
+    }
+
+    #[test]
+    fn a_file_that_has_less_than_was_written_does_not_end_well() {
+        let directory = tempfile::tempdir().unwrap();
+        let spooled = filled(&Spools::in_directory(directory.path()), 2 * FEW).done();
+        let Place::File(file) = &spooled.place else { panic!("not in a file") };
+        file.set_len(FEW as u64).unwrap();
+        assert_eq!(spooled.reader().read_to_end(&mut Vec::new()).unwrap_err().kind(), ErrorKind::UnexpectedEof);
     }
 
     #[test]

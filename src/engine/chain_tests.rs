@@ -1,4 +1,12 @@
-use std::{fs, os::fd::OwnedFd, path::Path};
+use std::{
+    fs,
+    os::{fd::OwnedFd, unix::fs::symlink},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use chrono::DateTime;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -9,8 +17,10 @@ use crate::{
     chain::{Conditions, next},
     domain::{BackupPoint, Parent, PolicyName, Wanted, WhyFull},
     job::{BackupJob, BackupTask, RestoreJob, RestoreTask, State},
+    ledger::PartitionRecord,
     source::Source,
     spool::Spools,
+    storage::faulty::{Call, Moment, Observer, Verb, Verdict},
 };
 
 fn policy() -> PolicyName {
@@ -28,14 +38,18 @@ async fn wanted(node: &Node, max: u8) -> Wanted {
 
 /// Runs a backup by schedule.
 async fn backup(node: &Node, wanted: Wanted) -> BackupPoint {
+    let State::Succeeded(point) = scheduled(node, wanted).await.scheduled.unwrap().state else { panic!("not taken") };
+    point
+}
+
+/// What the record says after it ran.
+async fn scheduled(node: &Node, wanted: Wanted) -> PartitionRecord {
     let (now, deadline) = node.deadline();
     let task = BackupTask { policy: Some(policy()), wanted, ..BackupTask::new(storage(node.root.path())) };
     let job = BackupJob::new(node.clock.uuid(), now, deadline, task);
     node.change(ONE, |record| record.scheduled = Some(job.clone())).await;
     node.engine.work(ONE).await.unwrap();
-    let record = node.ledger.partition(ONE).await.unwrap().unwrap();
-    let State::Succeeded(point) = record.scheduled.unwrap().state else { panic!("not taken") };
-    point
+    node.ledger.partition(ONE).await.unwrap().unwrap()
 }
 
 async fn restore(node: &Node, point: &BackupPoint) {
@@ -144,6 +158,80 @@ fn a_file_that_did_not_change_is_not_opened_unless_the_source_says_so() {
             assert!(watch.was_opened() && open(&node, &point).await.content().stored_bytes < 20);
         });
     }
+}
+
+/// Once, when the second upload is begun: a snapshot of the state is taken, and nothing of it is packed yet.
+struct Meddler {
+    change: fn(&Path),
+    state: OnceLock<PathBuf>,
+    uploads: AtomicUsize,
+}
+
+impl Meddler {
+    /// It does this to the state of the node, which has a link.
+    fn at_work(change: fn(&Path)) -> (Arc<Self>, Node) {
+        let meddler = Arc::new(Self { change, state: OnceLock::new(), uploads: AtomicUsize::new(0) });
+        let node = Node::new(meddler.clone(), 1, 1);
+        symlink("a", node.state(ONE).join("link")).unwrap();
+        meddler.state.set(node.state(ONE)).unwrap();
+        (meddler, node)
+    }
+
+    fn uploads(&self) -> usize {
+        self.uploads.load(Ordering::SeqCst)
+    }
+}
+
+impl Observer for Meddler {
+    fn observe(&self, call: &Call, moment: Moment) -> Verdict {
+        if (call.verb, moment) == (Verb::Create, Moment::Before) && self.uploads.fetch_add(1, Ordering::SeqCst) == 1 {
+            (self.change)(self.state.get().unwrap());
+        }
+        Verdict::Go
+    }
+}
+
+#[test]
+fn what_changes_before_a_backup_that_opens_no_file_has_looked_again_makes_it_look_anew() {
+    let changes: [fn(&Path); 6] = [
+        |state| fs::write(state.join("a"), "other").unwrap(),
+        |state| fs::write(state.join("added"), "").unwrap(),
+        |state| fs::create_dir(state.join("made")).unwrap(),
+        |state| fs::remove_file(state.join("link")).unwrap(),
+        |state| {
+            fs::remove_file(state.join("link")).unwrap();
+            symlink("b", state.join("link")).unwrap();
+        },
+        |state| {
+            fs::rename(state, state.with_extension("moved")).unwrap();
+            fs::create_dir(state).unwrap();
+            fs::write(state.join("a"), "of another").unwrap();
+        },
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let (meddler, node) = Meddler::at_work(change);
+        run(async {
+            backup(&node, Wanted::Full(WhyFull::NoBase)).await;
+            let wanted = wanted(&node, 9).await;
+            let point = backup(&node, wanted).await;
+            assert_eq!(meddler.uploads(), 3, "change {n}");
+            let now = Source::directory(node.state(ONE)).snapshot().unwrap();
+            let compared = open(&node, &point).await.compare(now.walk()).unwrap();
+            assert!(compared.findings.is_empty(), "change {n}: {:?}", compared.findings);
+        });
+    }
+}
+
+#[test]
+fn a_state_that_goes_away_before_a_backup_by_schedule_has_looked_again_is_a_loss() {
+    let (_meddler, node) = Meddler::at_work(|state| fs::rename(state, state.with_extension("moved")).unwrap());
+    run(async {
+        backup(&node, Wanted::Full(WhyFull::NoBase)).await;
+        let wanted = wanted(&node, 9).await;
+        let record = scheduled(&node, wanted).await;
+        assert!(!matches!(record.scheduled.unwrap().state, State::Succeeded(_)));
+        assert!(record.data_loss.unwrap().found.starts_with("the state is gone"));
+    });
 }
 
 #[test]

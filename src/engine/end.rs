@@ -64,7 +64,7 @@ pub(super) fn source_failed(error: &SourceError, whole: &dyn Error) -> End {
         SourceError::Denied { .. } => FailureCode::AccessDenied,
         SourceError::NotUtf8 { .. } => FailureCode::InvalidArgument,
         SourceError::Refused { .. } => FailureCode::Damaged,
-        SourceError::Unswappable { .. } | SourceError::Busy { .. } | SourceError::Kept(_) | SourceError::Io { .. } => {
+        SourceError::Unswappable { .. } | SourceError::Busy { .. } | SourceError::List(_) | SourceError::Io { .. } => {
             FailureCode::Other
         }
     };

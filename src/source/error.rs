@@ -65,8 +65,8 @@ pub enum SourceError {
         path: String,
     },
     /// There is no room for the list of what was seen, or it cannot be read again.
-    #[error("the list of the state's files cannot be kept")]
-    Kept(#[source] io::Error),
+    #[error("the list of the state's files cannot be kept or read again")]
+    List(#[source] io::Error),
     /// The file system refused.
     #[error("{doing} '{path}' failed")]
     Io {

@@ -107,6 +107,9 @@ impl Again {
     fn path(&mut self) -> io::Result<TreePath> {
         let same = self.length()?;
         let rest = self.text()?;
+        if !self.path.is_char_boundary(same) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         self.path.truncate(same);
         self.path.push_str(&rest);
         TreePath::parse(&self.path).map_err(io::Error::other)
@@ -167,8 +170,8 @@ mod tests {
         })
     }
 
-    fn again(entries: &[Entry]) -> Vec<Entry> {
-        let mut seeing = Seeing::start(&Spools::in_memory());
+    fn again(entries: &[Entry], spools: &Spools) -> Vec<Entry> {
+        let mut seeing = Seeing::start(spools);
         for entry in entries {
             seeing.add(entry).unwrap();
         }
@@ -180,21 +183,27 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_seen_is_seen_again(entries in vec(entry(), 0..40)) {
-            prop_assert_eq!(again(&entries), entries);
+            prop_assert_eq!(again(&entries, &Spools::in_memory()), entries);
         }
+    }
+
+    fn directory(path: &str) -> Entry {
+        let path = TreePath::parse(path).unwrap();
+        Entry { path, kind: EntryKind::Directory, mode: 0, mtime_s: 0, mtime_ns: 0 }
+    }
+
+    #[test]
+    fn more_than_memory_has_room_for() {
+        let temp = tempfile::tempdir().unwrap();
+        let entries: Vec<_> = (0..60_000).map(|n| directory(&format!("{}/{n}", n / 100))).collect();
+        assert!(again(&entries, &Spools::in_directory(temp.path())) == entries);
     }
 
     #[test]
     fn the_longest_path_and_what_is_longer() {
-        let entry = |len| Entry {
-            path: TreePath::parse(&"x".repeat(len)).unwrap(),
-            kind: EntryKind::Directory,
-            mode: 0,
-            mtime_s: 0,
-            mtime_ns: 0,
-        };
+        let entry = |len| directory(&"x".repeat(len));
         let longest = [entry(65_535), entry(1), entry(65_535)];
-        assert!(again(&longest) == longest);
+        assert!(again(&longest, &Spools::in_memory()) == longest);
         assert!(Seeing::start(&Spools::in_memory()).add(&entry(65_536)).is_err());
     }
 }

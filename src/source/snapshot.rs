@@ -4,6 +4,7 @@ use std::{
     fmt, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    slice,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -75,7 +76,7 @@ impl Snapshot {
             place: place.to_owned(),
             trail,
             marks: look.marks,
-            seen: look.seeing.done().map_err(SourceError::Kept)?,
+            seen: look.seeing.done().map_err(SourceError::List)?,
             near: AtomicUsize::new(0),
             files: look.files,
             bytes: look.bytes,
@@ -105,9 +106,10 @@ impl Snapshot {
     }
 
     /// The entries as they were, depth first: a directory before what it holds, names in the order of their bytes. Looks
-    /// at nothing.
+    /// at nothing. Nothing follows an error.
     pub fn walk(&self) -> Walk<'_> {
-        Walk { entries: self.seen.again(), marks: &self.marks, always_read: self.always_read, next: 1 }
+        let (mark, left) = (self.marks[0], self.marks[1..].iter());
+        Walk { entries: self.seen.again(), mark, left, always_read: self.always_read }
     }
 
     /// Opens a file of the walk, if it is still the one.
@@ -134,7 +136,10 @@ impl Snapshot {
     /// Looks at everything again, without reading, and names what is no longer as it was. The root is looked up anew,
     /// so a state that was replaced as a whole is noticed too.
     pub fn verify(&self) -> Result<(), SourceError> {
-        let root = dirfd::open_root(&self.place)?;
+        let root = dirfd::open_root(&self.place).map_err(|error| match error {
+            SourceError::Root { .. } => SourceError::changed("."),
+            error => error,
+        })?;
         SecondLook::start(&root, &self.marks)?.finish()
     }
 }
@@ -162,7 +167,7 @@ impl FirstLook {
         for found in walker {
             match found? {
                 Found::Other(what) => look.skipped.note(what),
-                Found::Entry(entry, stamp) => look.note(&entry, stamp).map_err(SourceError::Kept)?,
+                Found::Entry(entry, stamp) => look.note(&entry, stamp).map_err(SourceError::List)?,
             }
         }
         Ok(look)
@@ -181,17 +186,23 @@ impl FirstLook {
 /// The entries of a snapshot once more.
 pub struct Walk<'s> {
     entries: Again,
-    marks: &'s [Mark],
+    /// That of the entry that came last.
+    mark: Mark,
+    /// Those of the entries still to come.
+    left: slice::Iter<'s, Mark>,
     always_read: bool,
-    /// The mark of the entry that comes next.
-    next: usize,
 }
 
 impl Walk<'_> {
     /// The stamp of the entry that came last, to know it again by in a later backup: it is another one if anything about
     /// the entry moved. 0 if every file is always to be read.
     pub fn stamp(&self) -> u64 {
-        if self.always_read { 0 } else { self.marks[self.next - 1].stamp }
+        if self.always_read { 0 } else { self.mark.stamp }
+    }
+
+    fn step(&mut self) -> io::Result<Entry> {
+        let entry = self.entries.next().unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
+        if hash(entry.path.as_str()) == self.mark.path { Ok(entry) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 }
 
@@ -199,9 +210,12 @@ impl Iterator for Walk<'_> {
     type Item = Result<Entry, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.entries.next()?;
-        self.next += 1;
-        Some(entry.map_err(SourceError::Kept))
+        self.mark = *self.left.next()?;
+        let step = self.step();
+        if step.is_err() {
+            self.left = [].iter();
+        }
+        Some(step.map_err(SourceError::List))
     }
 }
 

@@ -1,5 +1,6 @@
-//! The threads that make a backup, which come after everything else on this machine: the service whose state it is,
-//! requests, and the sending of what is packed already. Where a processor is free they lose nothing.
+//! The threads that hash, compress and write the zip. They give way to everything else that this machine runs beside this
+//! program (within its control group, if it has one with a share of its own), to requests and to the sending of what is packed
+//! already. Where a processor is free they lose nothing.
 
 use std::{
     io,
