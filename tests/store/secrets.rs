@@ -125,6 +125,23 @@ async fn what_is_refused_in_the_middle_of_an_upload_is_asked_for_anew_and_the_up
     assert_eq!(world.server.asked().len(), 2, "once for all the blocks that were refused");
 }
 
+#[tokio::test]
+async fn what_was_handed_out_is_kept_until_its_time_is_nearly_over_and_without_one_for_an_hour() {
+    let world = World::new();
+    let (clock, hand) = Clock::manual(Clock::system().now());
+    let end = (clock.now() + TimeDelta::minutes(100)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    world.server.answer(200, &json!({ "ConnectionString": world.azurite.connection_string(), "ExpiresOn": end }));
+    let azure = AzureSettings { secrets: world.settings(), ..AzureSettings::default() };
+    let stores = Stores::new(StoreSettings { azure, ..StoreSettings::default() }, clock);
+    let store = stores.open(&spec(world.server.url(), "kept")).unwrap();
+    for (minutes, asked) in [(0, 1), (94, 1), (2, 2), (59, 2), (2, 3)] {
+        hand.advance(TimeDelta::minutes(minutes));
+        store.put_new(&format!("{minutes}, {asked}"), Bytes::new()).await.unwrap();
+        assert_eq!(world.server.asked().len(), asked, "{minutes} minutes later");
+        world.server.answer(200, &world.whole());
+    }
+}
+
 async fn refusal(world: &World, secrets: SecretsSettings) -> StorageError {
     world.open(secrets, "refused").list("").await.unwrap_err()
 }
@@ -139,7 +156,7 @@ async fn what_is_wrong_with_the_server_or_its_answer_is_said_without_showing_it(
     for (status, answer, kind, words) in [
         (403, json!({}), ErrorKind::AccessDenied, "does not accept this node: see [storage.dsms]"),
         (404, json!({}), ErrorKind::NotFound, "knows no secret at StorageCredentialsSourceLocation"),
-        (200, json!([]), ErrorKind::Other, "is not as docs/STORAGE.md describes it"),
+        (200, json!([]), ErrorKind::Other, "is not as docs/API.md describes it"),
         (200, json!({ "Password": "s3cr3t" }), ErrorKind::Other, "has no AccountName or BlobEndpoint"),
         (200, elsewhere, ErrorKind::Invalid, "names the host 'evil.example', which the setting [storage] allow"),
         (200, ended, ErrorKind::AccessDenied, "have ended already"),

@@ -1,4 +1,4 @@
-//! A server that hands out credentials in the protocol of docs/STORAGE.md, to those whose certificate it knows.
+//! A server that hands out credentials in the protocol of docs/API.md, to those whose certificate it knows.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

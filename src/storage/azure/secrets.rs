@@ -1,4 +1,4 @@
-//! Credentials of an account from a server that keeps secrets, in the protocol of docs/STORAGE.md.
+//! Credentials of an account from a server that keeps secrets, in the protocol of docs/API.md.
 //!
 //! Which hosts are asked, and as whom, is the operator's word. What the server says is trusted with keys but not with
 //! addresses: the account that it names must be one that requests may name.
@@ -139,7 +139,7 @@ impl SecretSource {
     }
 
     fn strange(&self, what: &str) -> Trouble {
-        let reason = format!("the answer of {} is not as docs/STORAGE.md describes it: {what}", self.name);
+        let reason = format!("the answer of {} is not as docs/API.md describes it: {what}", self.name);
         Trouble::NoCredentials { kind: ErrorKind::Other, reason, detail: String::new() }
     }
 }
