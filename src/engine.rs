@@ -292,6 +292,9 @@ async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
 }
 
 #[cfg(test)]
+#[path = "engine/any_state_tests.rs"]
+mod any_state_tests;
+#[cfg(test)]
 #[path = "engine/cancel_tests.rs"]
 mod cancel_tests;
 #[cfg(test)]

@@ -182,6 +182,17 @@ async fn a_record_within_the_second_of_its_name_is_as_old_as_its_name() {
 }
 
 #[tokio::test]
+async fn a_partition_is_listed_with_one_call_besides_the_records_that_are_answered() {
+    let calls = Faults::new(vec![]);
+    let storage = storage().await.observed(calls.clone());
+    let place = at("Svc", 1);
+    let found = list(&storage, &Scope::Partition(place.service, place.partition), &Filter::default()).await.unwrap();
+    assert_eq!(found.len(), 3);
+    let verbs: Vec<_> = calls.calls().into_iter().map(|call| call.verb).collect();
+    assert_eq!(verbs, [Verb::List, Verb::GetRange, Verb::GetRange, Verb::GetRange]);
+}
+
+#[tokio::test]
 async fn only_what_is_answered_is_read() {
     let calls = Faults::new(vec![]);
     let storage = storage().await.observed(calls.clone());

@@ -28,7 +28,7 @@ fn policy() -> PolicyName {
 }
 
 /// What the chain wants next, `max` incremental backups being allowed.
-async fn wanted(node: &Node, max: u8) -> Wanted {
+pub(super) async fn wanted(node: &Node, max: u8) -> Wanted {
     let Some(record) = node.ledger.partition(ONE).await.unwrap() else { return Wanted::Full(WhyFull::NoBase) };
     let store = node.engine.catalog.identity(&storage(node.root.path())).unwrap();
     let since = DateTime::UNIX_EPOCH;
@@ -37,7 +37,7 @@ async fn wanted(node: &Node, max: u8) -> Wanted {
 }
 
 /// Runs a backup by schedule.
-async fn backup(node: &Node, wanted: Wanted) -> BackupPoint {
+pub(super) async fn backup(node: &Node, wanted: Wanted) -> BackupPoint {
     let State::Succeeded(point) = scheduled(node, wanted).await.scheduled.unwrap().state else { panic!("not taken") };
     point
 }
@@ -52,7 +52,7 @@ async fn scheduled(node: &Node, wanted: Wanted) -> PartitionRecord {
     node.ledger.partition(ONE).await.unwrap().unwrap()
 }
 
-async fn restore(node: &Node, point: &BackupPoint) {
+pub(super) async fn restore(node: &Node, point: &BackupPoint) {
     let ((now, deadline), storage) = (node.deadline(), storage(node.root.path()));
     let task = RestoreTask { storage, point: point.clone(), automatic: false };
     let job = RestoreJob::new(node.clock.uuid(), now, deadline, task);

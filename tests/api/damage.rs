@@ -35,6 +35,7 @@ enum Harm {
 
 const PARTS: [Part; 5] = [Part::Metadata, Part::Manifest, Part::FirstBlock, Part::MiddleBlock, Part::LastBlock];
 const HARMS: [Harm; 3] = [Harm::Delete, Harm::Truncate, Harm::Flip];
+const FILES: [&str; 5] = ["'a'", "'b'", "'x'", "'y'", "'z'"];
 const DAMAGED: &str = "FABRIC_E_RESTORE_SAFE_CHECK_FAILED";
 
 /// Two blocks or three that do not compress, so that a byte of a block is where the block is.
@@ -107,7 +108,8 @@ impl Chain {
         fs::write(path, bytes).unwrap();
     }
 
-    /// Verifies every block. Its error, if it is damaged, whether it was refused at once or found to be.
+    /// Verifies every block. Its error, if it is damaged, whether it was refused at once or found to be; what was found behind
+    /// the message.
     async fn verify(&self, backup: &Value) -> Option<Value> {
         let answer = self.app.post(&format!("{}/$/VerifyBackup", partition(CALC)), &restore_of(backup)).await;
         if answer.status != 202 {
@@ -117,7 +119,15 @@ impl Chain {
         let told = self.app.get(&format!("{}/$/GetVerifyProgress", partition(CALC))).await.ok();
         let is_damaged = told["VerifyState"] == "Failure" && told["DamagesFound"] != "0";
         assert!(is_damaged || told["VerifyState"] == "Success", "{told}");
-        is_damaged.then(|| told["FailureError"].clone())
+        is_damaged.then(|| {
+            let found = told["Findings"].as_array().unwrap().iter().map(|finding| {
+                let text = |name: &str| finding[name].as_str().unwrap_or_default();
+                let offset = finding["Offset"].as_str().map_or_else(String::new, |offset| format!(", byte {offset}"));
+                format!("{}: '{}'{offset}", text("BackupLocation"), text("File"))
+            });
+            let words = [told["FailureError"]["Message"].as_str().unwrap().to_owned()].into_iter().chain(found);
+            json!({"Code": told["FailureError"]["Code"], "Message": words.collect::<Vec<_>>().join("; ")})
+        })
     }
 
     /// The same of a restore.
@@ -178,6 +188,11 @@ fn is_needed_after(part: Part, harm: Harm) -> bool {
     }
 }
 
+/// A zip that is too short, or not there, is noticed before any of its blocks is read.
+fn is_in_a_file(part: Part, harm: Harm) -> bool {
+    harm == Harm::Flip && !matches!(part, Part::Metadata | Part::Manifest)
+}
+
 /// One cell of the matrix.
 async fn is_told_and_harms_nothing_else(of: usize, part: Part, harm: Harm) {
     let cell = format!("{} {part:?} {harm:?}", ["full", "incremental"][of]);
@@ -187,9 +202,14 @@ async fn is_told_and_harms_nothing_else(of: usize, part: Part, harm: Harm) {
     let hit = &chain.backups[of];
     let (verified, restored) = (chain.verify(hit).await, chain.restore(hit).await);
     for told in [&verified, &restored] {
-        assert_eq!(told.as_ref().map(|error| &error["Code"]), Some(&json!(DAMAGED)), "{cell}");
+        let told = told.as_ref().unwrap();
+        assert_eq!(told["Code"], DAMAGED, "{cell}");
+        let (message, backup) = (told["Message"].as_str().unwrap(), location(hit).0);
+        assert!(message.contains(&backup), "{cell}: {message}");
+        if is_in_a_file(part, harm) {
+            assert!(message.contains("byte") && FILES.iter().any(|file| message.contains(file)), "{cell}: {message}");
+        }
     }
-    assert_eq!(verified.is_some(), restored.is_some(), "{cell}");
     assert!(chain.picture() == before && chain.app.stored("A") == stored, "{cell}: something was touched");
     let other = &chain.backups[1 - of];
     let is_hit_too = of == 0 && is_needed_after(part, harm);

@@ -9,14 +9,14 @@ from kit.front import Reader
 from kit.lab import HIGH, LOW, NORTH, SINGLE, SOUTH
 from kit.proxy import Proxy
 from kit.state import MIB
-from kit.world import World
+from kit.world import IDENTITY_HEADER, World
 
 PATIENCE = 400
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("kinds"))
+    world = World(tmp_path_factory.mktemp("kinds"), is_hosted=True)
     yield world
     world.stop()
 
@@ -47,10 +47,12 @@ def test_a_connection_string_whose_container_has_capitals_as_in_the_document(wor
     comes_back(world.lab, SINGLE, world.azurite.storage(container.replace("backups", "BackupContainer")), 61)
 
 
-@pytest.mark.parametrize("kind", ["Cluster", "VMSS"])
-def test_a_managed_identity(world, container, kind):
+@pytest.mark.parametrize(("kind", "place", "header"), [("Cluster", "/given/out/host", IDENTITY_HEADER), ("VMSS", "/given/out", None)])
+def test_a_managed_identity(world, container, kind, place, header):
     comes_back(world.lab, LOW, world.identity(container, kind), 62)
-    assert len(world.identities.asked) <= 2, "a token is kept while it is good"
+    endpoint = world.identities
+    headers = [headers for path, headers in zip(endpoint.asked, endpoint.headers, strict=True) if path.split("?")[0] == place]
+    assert [it.get("x-identity-header") for it in headers] == [header], "asked once, as a token is kept while it is good"
 
 
 def test_credentials_from_a_server(world, container):

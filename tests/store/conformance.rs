@@ -12,7 +12,7 @@ const MIB: usize = 1 << 20;
 
 type Check = fn(&Storage) -> BoxFuture<'_, ()>;
 
-const CHECKS: [(&str, Check); 15] = [
+const CHECKS: [(&str, Check); 16] = [
     ("what is put is read back", |store| what_is_put_is_read_back(store).boxed()),
     ("a name is taken once", |store| a_name_is_taken_once(store).boxed()),
     ("of concurrent puts one wins", |store| of_concurrent_puts_one_wins(store).boxed()),
@@ -23,6 +23,7 @@ const CHECKS: [(&str, Check); 15] = [
     ("what is not there is not found", |store| what_is_not_there_is_not_found(store).boxed()),
     ("deleting twice succeeds", |store| deleting_twice_succeeds(store).boxed()),
     ("unusual names survive", |store| unusual_names_survive(store).boxed()),
+    ("long names survive", |store| long_names_survive(store).boxed()),
     ("names that could escape are refused", |store| names_that_could_escape_are_refused(store).boxed()),
     ("a writer is invisible until it has finished", |store| a_writer_is_invisible(store).boxed()),
     ("a large object comes back whole", |store| a_large_object_comes_back_whole(store).boxed()),
@@ -209,6 +210,21 @@ async fn unusual_names_survive(store: &Storage) {
         store.delete(name).await.unwrap();
     }
     assert_eq!(keys(store, "").await, [""; 0]);
+}
+
+/// As long as a part may be, in bytes.
+async fn long_names_survive(store: &Storage) {
+    let mut names = [format!("{}/{}", "x".repeat(255), "y".repeat(255)), format!("short/{}", "ü".repeat(127))];
+    store.put_new(&names[0], Bytes::from("put")).await.unwrap();
+    let mut writer = store.create(&names[1]).await.unwrap();
+    writer.write(Bytes::from("written")).await.unwrap();
+    writer.finish().await.unwrap();
+    assert_eq!(store.get(&names[0]).await.unwrap(), "put");
+    assert_eq!(store.get(&names[1]).await.unwrap(), "written");
+    names.sort_unstable();
+    assert_eq!(keys(store, "").await, names);
+    let longer = format!("{}x", "x".repeat(255));
+    assert_eq!(kind(store.put_new(&longer, Bytes::new()).await), ErrorKind::Invalid);
 }
 
 async fn names_that_could_escape_are_refused(store: &Storage) {

@@ -101,12 +101,13 @@ async fn a_share_that_does_not_tell_capitals_apart_keeps_the_other_promises() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_protect_messages_that_a_server_may_choose_is_served() {
-    for setting in [
-        "server smb encrypt = required",
-        "server smb encrypt = off",
-        "server signing = mandatory\nserver smb encrypt = off",
-        "server max protocol = SMB3_00",
-        "server max protocol = SMB2_10",
+    for (setting, protection) in [
+        ("", "AES-128-GCM"),
+        ("server smb encrypt = required", "AES-128-GCM"),
+        ("server smb encrypt = off", "AES-128-GMAC"),
+        ("server signing = mandatory\nserver smb encrypt = off", "AES-128-GMAC"),
+        ("server max protocol = SMB3_00", "AES-128-CMAC"),
+        ("server max protocol = SMB2_10", "HMAC-SHA256"),
     ] {
         println!("{setting}");
         let samba = Samba::start(setting);
@@ -114,6 +115,8 @@ async fn every_way_to_protect_messages_that_a_server_may_choose_is_served() {
         store.put_new("a", noise(3)).await.unwrap();
         assert!(store.get("a").await.unwrap() == noise(3), "{setting}");
         assert_eq!(store.list("").await.unwrap().len(), 1);
+        let connected = samba.connected();
+        assert!(connected.contains(protection), "{setting}: {connected}");
     }
 }
 

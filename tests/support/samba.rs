@@ -60,6 +60,13 @@ impl Samba {
         self.directory.path().join(share)
     }
 
+    /// What it says of those who are connected: who, with which protocol, and how messages are encrypted and signed.
+    pub(crate) fn connected(&self) -> String {
+        let configuration = format!("--configfile={}/smb.conf", self.directory.path().display());
+        let asked = Command::new("smbstatus").args([configuration.as_str(), "--processes"]).output().unwrap();
+        String::from_utf8(asked.stdout).unwrap()
+    }
+
     /// Kills it with everything it is doing.
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::KILL);

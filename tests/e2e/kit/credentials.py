@@ -11,16 +11,19 @@ from .certificates import Authority
 
 
 class Endpoint:
-    """Answers every GET with `answer`, a status and an object, and remembers the paths it was asked for."""
+    """Answers every GET with `answer`, a status and an object, and remembers the paths it was asked for, and with which
+    headers."""
 
     def __init__(self, scheme: str = "http"):
         self.answer: tuple[int, dict] = (404, {})
         self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 endpoint.asked.append(self.path)
+                endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
                 status, body = endpoint.answer
                 data = json.dumps(body).encode()
                 self.send_response(status)

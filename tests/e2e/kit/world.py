@@ -9,6 +9,7 @@ from .credentials import Endpoint, SecretsServer, token
 from .lab import Lab
 
 BEARER = "b3arer-0f-this-n0de"
+IDENTITY_HEADER = "h3ader-0f-this-n0de"
 
 
 class Node(Lab):
@@ -24,9 +25,10 @@ class Node(Lab):
 
 
 class World:
-    """A server that trusts one authority, an Azurite over https, and those who hand out credentials."""
+    """A server that trusts one authority, an Azurite over https, and those who hand out credentials. `is_hosted`: its environment
+    names an endpoint for tokens, as a host does that runs it."""
 
-    def __init__(self, home: Path, more: str = "", kind: type[Azurite] = Azurite):
+    def __init__(self, home: Path, more: str = "", kind: type[Azurite] = Azurite, is_hosted: bool = False):
         self.authority = Authority(home / "certificates")
         files = {name: str(self.authority.file(name)) for name in ("ca.pem", "client.pem", "client.key")}
         self.bearer = home / "bearer"
@@ -46,7 +48,8 @@ class World:
             ca_files = ["{files["ca.pem"]}"]
             bearer_token_file = "{self.bearer}"
             """
-        self.lab = Node(home / "lab", settings + more).start()
+        environment = [f"IDENTITY_ENDPOINT={self.identities.url}/host", f"IDENTITY_HEADER={IDENTITY_HEADER}"]
+        self.lab = Node(home / "lab", settings + more, ["env", *environment] if is_hosted else []).start()
         self.token, self.identities.answer = token()
 
     def stop(self) -> None:
