@@ -254,3 +254,20 @@ fn block_list(blocks: &[Vec<u8>]) -> String {
     let entries = blocks.iter().map(|block| format!("<Uncommitted>{}</Uncommitted>", BASE64_STANDARD.encode(block)));
     format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{}</BlockList>", entries.collect::<String>())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{for_part, for_work};
+
+    #[test]
+    fn an_attempt_has_the_time_that_its_bytes_take_on_a_slow_line_and_a_part_is_tried_until_its_job_ends() {
+        for (mib, seconds) in [(0, 20), (8, 20 + 128), (16, 20 + 256), (4000, 20 + 64_000)] {
+            let (work, part) = (for_work(mib << 20), for_part(mib << 20));
+            let attempt = Duration::from_secs(seconds);
+            assert_eq!((work.attempt, part.attempt), (attempt, attempt), "{mib} MiB");
+            assert_eq!((work.whole, part.whole), (Some(attempt + Duration::from_mins(2)), None), "{mib} MiB");
+        }
+    }
+}

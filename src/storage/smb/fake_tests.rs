@@ -44,6 +44,9 @@ struct Server {
     loss: Mutex<Option<Loss>>,
     /// Writes that are acknowledged from now on are forgotten with the connection.
     forgetful: AtomicBool,
+    /// Writes that are on their way, and the most that ever were.
+    writes: AtomicUsize,
+    most_writes: AtomicUsize,
 }
 
 impl Server {
@@ -174,11 +177,14 @@ impl OpenFile for FakeFile {
     }
 
     fn write(&self, at: u64, piece: Bytes) -> Answer<()> {
-        let at = usize::try_from(at).unwrap();
-        self.on(move |(_, data)| {
+        assert!(piece.len() <= 1 << 20, "{} bytes at once", piece.len());
+        let (at, server) = (usize::try_from(at).unwrap(), Arc::clone(&self.link.server));
+        server.most_writes.fetch_max(server.writes.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let written = self.on(move |(_, data)| {
             data.resize(data.len().max(at + piece.len()), 0);
             data[at..at + piece.len()].copy_from_slice(&piece);
-        })
+        });
+        written.inspect(move |_| _ = server.writes.fetch_sub(1, Ordering::Relaxed)).boxed()
     }
 
     fn flush(&self) -> Answer<()> {
@@ -246,6 +252,13 @@ async fn an_upload_survives_the_loss_of_its_connection_at_any_call() {
         assert!(server.files()["object"].1 == content(), "{loss:?}");
         assert!(server.connections.load(Ordering::Relaxed) >= 2 || loss.call + 1 >= calls, "{loss:?}");
     }
+}
+
+#[tokio::test]
+async fn eight_writes_of_at_most_a_mib_are_on_their_way_at_once_and_no_more() {
+    let server = Arc::new(Server::default());
+    upload(&server).await.unwrap();
+    assert_eq!(server.most_writes.load(Ordering::Relaxed), 8);
 }
 
 #[tokio::test(start_paused = true)]
