@@ -28,7 +28,7 @@ use std::{
         Arc, Mutex,
         mpsc::{self, Receiver, Sender},
     },
-    thread::{JoinHandle, available_parallelism},
+    thread::{self, JoinHandle},
 };
 
 pub use base::Base;
@@ -85,7 +85,7 @@ pub struct Packing {
 impl Packing {
     /// A full backup.
     pub fn full(block_size: BlockSize) -> Self {
-        let workers = available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
+        let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
         Self { block_size, base: None, left: None, level: COMPRESSION_LEVEL, workers, spools: Spools::in_memory() }
     }
 

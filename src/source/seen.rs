@@ -3,7 +3,7 @@
 //! Owns their form, which only this process reads: numbers are little-endian, of a path only what differs from the one
 //! before is there.
 
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use crate::{
     domain::{Entry, EntryKind, TreePath},
@@ -83,14 +83,15 @@ impl Seen {
     }
 }
 
-/// The entries still to come.
+/// The entries still to come. How many there are, its owner knows.
 pub(super) struct Again {
     bytes: BufReader<spool::Reader>,
     path: String,
 }
 
 impl Again {
-    fn entry(&mut self) -> io::Result<Entry> {
+    /// The next one, which must be there. Nothing is to be asked after an error.
+    pub(super) fn entry(&mut self) -> io::Result<Entry> {
         let path = self.path()?;
         let [kind] = self.number()?;
         let kind = match kind {
@@ -132,20 +133,10 @@ impl Again {
     }
 }
 
-impl Iterator for Again {
-    type Item = io::Result<Entry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.bytes.fill_buf() {
-            Ok([]) => None,
-            Ok(_) => Some(self.entry()),
-            Err(error) => Some(Err(error)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use proptest::{collection::vec, prelude::*};
 
     use super::Seeing;
@@ -175,9 +166,10 @@ mod tests {
         for entry in entries {
             seeing.add(entry).unwrap();
         }
-        let seen = seeing.done().unwrap();
-        assert_eq!(seen.again().count(), entries.len());
-        seen.again().collect::<Result<_, _>>().unwrap()
+        let mut again = seeing.done().unwrap().again();
+        let found = entries.iter().map(|_| again.entry().unwrap()).collect();
+        assert_eq!(again.entry().unwrap_err().kind(), ErrorKind::UnexpectedEof, "there are more");
+        found
     }
 
     proptest! {

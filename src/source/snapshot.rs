@@ -201,7 +201,7 @@ impl Walk<'_> {
     }
 
     fn step(&mut self) -> io::Result<Entry> {
-        let entry = self.entries.next().unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
+        let entry = self.entries.entry()?;
         if hash(entry.path.as_str()) == self.mark.path { Ok(entry) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 }

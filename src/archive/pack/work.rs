@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         mpsc::{Receiver, Sender},
     },
-    thread::panicking,
+    thread,
 };
 
 use super::{
@@ -77,7 +77,7 @@ struct Telling(Sender<Done>);
 
 impl Drop for Telling {
     fn drop(&mut self) {
-        if panicking() {
+        if thread::panicking() {
             // Without an assembler there is nobody to tell.
             let _ = self.0.send(Done::Stopped);
         }
