@@ -11,7 +11,7 @@ use std::{
 use chrono::DateTime;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
-use super::tests::{Node, ONE, catalog, go, run, storage};
+use super::tests::{Node, ONE, On, catalog, go, run, storage};
 use crate::{
     archive::{Archive, Storage},
     chain::{Conditions, next},
@@ -20,7 +20,7 @@ use crate::{
     ledger::PartitionRecord,
     source::Source,
     spool::Spools,
-    storage::faulty::{Call, Moment, Observer, Verb, Verdict},
+    storage::faulty::{Call, Moment, Verb, Verdict},
 };
 
 fn policy() -> PolicyName {
@@ -160,35 +160,22 @@ fn a_file_that_did_not_change_is_not_opened_unless_the_source_says_so() {
     }
 }
 
-/// Once, when the second upload is begun: a snapshot of the state is taken, and nothing of it is packed yet.
-struct Meddler {
-    change: fn(&Path),
-    state: OnceLock<PathBuf>,
-    uploads: AtomicUsize,
-}
-
-impl Meddler {
-    /// It does this to the state of the node, which has a link.
-    fn at_work(change: fn(&Path)) -> (Arc<Self>, Node) {
-        let meddler = Arc::new(Self { change, state: OnceLock::new(), uploads: AtomicUsize::new(0) });
-        let node = Node::new(meddler.clone(), 1, 1);
-        symlink("a", node.state(ONE).join("link")).unwrap();
-        meddler.state.set(node.state(ONE)).unwrap();
-        (meddler, node)
-    }
-
-    fn uploads(&self) -> usize {
-        self.uploads.load(Ordering::SeqCst)
-    }
-}
-
-impl Observer for Meddler {
-    fn observe(&self, call: &Call, moment: Moment) -> Verdict {
-        if (call.verb, moment) == (Verb::Create, Moment::Before) && self.uploads.fetch_add(1, Ordering::SeqCst) == 1 {
-            (self.change)(self.state.get().unwrap());
+/// A node whose state has a link, and how many uploads were begun. When the second one is, this is done to the state: a
+/// snapshot of it is taken then, and nothing of it is packed yet.
+fn meddled(change: fn(&Path)) -> (Node, Arc<AtomicUsize>) {
+    let (uploads, state) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::<PathBuf>::new()));
+    let (count, place) = (uploads.clone(), state.clone());
+    let observer = On(move |call: &Call, moment| {
+        let is_upload = (call.verb, moment) == (Verb::Create, Moment::Before);
+        if is_upload && count.fetch_add(1, Ordering::SeqCst) == 1 {
+            change(place.get().unwrap());
         }
         Verdict::Go
-    }
+    });
+    let node = Node::new(Arc::new(observer), 1, 1);
+    symlink("a", node.state(ONE).join("link")).unwrap();
+    state.set(node.state(ONE)).unwrap();
+    (node, uploads)
 }
 
 #[test]
@@ -209,12 +196,12 @@ fn what_changes_before_a_backup_that_opens_no_file_has_looked_again_makes_it_loo
         },
     ];
     for (n, change) in changes.into_iter().enumerate() {
-        let (meddler, node) = Meddler::at_work(change);
+        let (node, uploads) = meddled(change);
         run(async {
             backup(&node, Wanted::Full(WhyFull::NoBase)).await;
             let wanted = wanted(&node, 9).await;
             let point = backup(&node, wanted).await;
-            assert_eq!(meddler.uploads(), 3, "change {n}");
+            assert_eq!(uploads.load(Ordering::SeqCst), 3, "change {n}");
             let now = Source::directory(node.state(ONE)).snapshot().unwrap();
             let compared = open(&node, &point).await.compare(now.walk()).unwrap();
             assert!(compared.findings.is_empty(), "change {n}: {:?}", compared.findings);
@@ -224,7 +211,7 @@ fn what_changes_before_a_backup_that_opens_no_file_has_looked_again_makes_it_loo
 
 #[test]
 fn a_state_that_goes_away_before_a_backup_by_schedule_has_looked_again_is_a_loss() {
-    let (_meddler, node) = Meddler::at_work(|state| fs::rename(state, state.with_extension("moved")).unwrap());
+    let (node, _) = meddled(|state| fs::rename(state, state.with_extension("moved")).unwrap());
     run(async {
         backup(&node, Wanted::Full(WhyFull::NoBase)).await;
         let wanted = wanted(&node, 9).await;
